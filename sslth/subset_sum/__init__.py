@@ -1,0 +1,1 @@
+"""Multidimensional random subset sum: the problem and its solvers. Knows no network."""

@@ -1,0 +1,1 @@
+"""Compiled loops on arrays: no checks, no classes, no printing."""

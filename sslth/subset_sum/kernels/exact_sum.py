@@ -1,0 +1,36 @@
+"""Column sums in double-double arithmetic that know whether they are exact."""
+
+from __future__ import annotations
+
+from sslth.subset_sum.kernels.jit import njit
+
+__all__ = ["sum_rows_minus_target"]
+
+
+@njit
+def sum_rows_minus_target(samples, subset, target, high, low, lost):
+    """`sum(samples[subset]) - target` as high + low per column, |low| at most half a unit in the last place.
+
+    samples float64[n, d]; subset int64[k]; target, high, low, lost float64[d], the last three written.
+    `lost[j] == 0` says that high[j] + low[j] is the exact sum. O(k d), two branch-free TwoSums [Knuth] an entry.
+    """
+    for j in range(target.size):
+        high[j] = -target[j]
+        low[j] = 0.0
+        lost[j] = 0.0
+    for i in subset:
+        for j in range(target.size):
+            x = samples[i, j]
+            total = high[j] + x
+            part = total - high[j]
+            cut = (high[j] - (total - part)) + (x - part)
+            high[j] = total
+            tail = low[j] + cut
+            part = tail - low[j]
+            lost[j] += abs((low[j] - (tail - part)) + (cut - part))
+            low[j] = tail
+    for j in range(target.size):
+        total = high[j] + low[j]
+        part = total - high[j]
+        low[j] = (high[j] - (total - part)) + (low[j] - part)
+        high[j] = total

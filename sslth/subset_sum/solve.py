@@ -1,0 +1,214 @@
+"""The only way out: every subset that a solver returns is verified here before anybody sees it."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sslth.errors import InvalidInputError
+from sslth.subset_sum.instance import Instance
+from sslth.subset_sum.limits import Limits, interruptible
+from sslth.subset_sum.solution import Outcome, Solution, Solutions, Status, StoppedBy
+from sslth.subset_sum.solvers import REGISTRY, Solver, make_solver
+from sslth.subset_sum.verify import verify
+
+__all__ = ["solve", "solve_many", "solvers"]
+
+
+def solve(
+    instance: Instance,
+    solver: str | Solver = "auto",
+    tolerance: float | None = None,
+    time_limit: float | None = 10.0,
+    max_work: int | None = None,
+    seed: int = 0,
+) -> Solution:
+    """Find a subset of rows whose sum is close to the target in the sup norm.
+
+    Parameters
+    ----------
+    instance : Instance
+    solver : str or Solver
+        A name from `sslth.solvers()`, or a solver object with other hyper-parameters.
+    tolerance : float, optional
+        Stop at the first subset whose error is at most this (inclusive); None minimises the error.
+    time_limit : float, optional
+        Seconds; None for no limit.
+    max_work : int, optional
+        Partial sums that may be visited: the limit that gives the same answer on every machine.
+    seed : int
+        For solvers that choose at random. Same seed, same answer, unless the clock stopped it.
+
+    Returns
+    -------
+    Solution
+        Its error was recomputed exactly from the stored floats, whatever the solver said.
+
+    Raises
+    ------
+    InvalidInputError
+        For an unknown solver, a negative limit, or an instance that the named solver cannot take.
+
+    Notes
+    -----
+    Ctrl-C ends the search with the best subset so far (`stats["stopped_by"] == "interrupt"`).
+
+    Examples
+    --------
+    >>> instance = Instance([[1.0, 0.0], [0.5, 0.5], [0.0, 2.0]], target=[1.0, 2.0])
+    >>> solution = solve(instance)
+    >>> solution.subset, solution.error, solution.status.value
+    (array([0, 2]), 0.0, 'OPTIMAL')
+    """
+    limits = _checked_limits(tolerance, time_limit, max_work, seed)
+    chosen = make_solver(solver)
+    with interruptible(limits):
+        return solve_within(instance, chosen, limits)
+
+
+def solve_within(instance: Instance, solver: Solver, limits: Limits) -> Solution:
+    """`solve` for callers that own the clock, the work counter and Ctrl-C."""
+    if not instance.is_feasible:
+        return _infeasible(instance, solver.name, limits)
+    outcome = solver(instance, limits)
+    return _checked(instance, outcome, solver.name, limits)
+
+
+def solve_many(
+    samples: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    cardinality: int | None = None,
+    max_cardinality: int | None = None,
+    solver: str | Solver = "auto",
+    tolerance: float | None = None,
+    time_limit: float | None = 10.0,
+    max_work: int | None = None,
+    seed: int = 0,
+) -> Solutions:
+    """Solve for many targets, over shared samples or one sample array a target.
+
+    Parameters
+    ----------
+    samples : float64[n, d] or float64[m, n, d]
+    targets : float64[m, d]
+    cardinality, max_cardinality : int, optional
+        As in `Instance`, the same for all.
+    solver, tolerance, time_limit, max_work, seed
+        As in `solve`; the limits are those of each target.
+
+    Returns
+    -------
+    Solutions
+        `.masks` bool[m, n], `.errors` float64[m], `.lower_bounds` float64[m], `.statuses` list; `[i]` is a Solution.
+
+    Raises
+    ------
+    InvalidInputError
+        As `Instance` and `solve`, and for shapes that do not fit.
+
+    Examples
+    --------
+    >>> answers = solve_many([[1.0], [2.0], [4.0]], [[3.0], [5.0]])
+    >>> answers.masks.astype(int).tolist(), answers.errors.tolist()
+    ([[1, 1, 0], [1, 0, 1]], [0.0, 0.0])
+    """
+    rows, goals = np.asarray(samples), np.asarray(targets)
+    if goals.ndim != 2 or goals.shape[0] == 0:
+        raise InvalidInputError(f"targets has shape {goals.shape}; it must be (m, d) with at least one target")
+    if rows.ndim not in (2, 3):
+        raise InvalidInputError(f"samples has shape {rows.shape}; it must be (n, d) or (m, n, d)")
+    if rows.ndim == 3 and rows.shape[0] != goals.shape[0]:
+        raise InvalidInputError(f"samples has {rows.shape[0]} arrays but targets has {goals.shape[0]} rows")
+    chosen = make_solver(solver)
+    answers = []
+    for index, goal in enumerate(goals):
+        limits = _checked_limits(tolerance, time_limit, max_work, seed)
+        instance = Instance(rows if rows.ndim == 2 else rows[index], goal, cardinality, max_cardinality)
+        with interruptible(limits):
+            answers.append(solve_within(instance, chosen, limits))
+        if limits.interrupted.is_set():  # an array of answers with holes would be worse than none
+            raise KeyboardInterrupt
+    return Solutions(tuple(answers))
+
+
+def solvers() -> dict[str, str]:
+    """Every registered solver and what it is for.
+
+    Examples
+    --------
+    >>> "meet_in_the_middle" in solvers()
+    True
+    """
+    return {name: entry.purpose for name, entry in REGISTRY.items()}
+
+
+def _checked_limits(tolerance: Any, time_limit: Any, max_work: Any, seed: Any) -> Limits:
+    for name, value in (("tolerance", tolerance), ("time_limit", time_limit)):
+        if value is not None and (not isinstance(value, numbers.Real) or not value >= 0):
+            raise InvalidInputError(f"{name} is {value!r}; it must be a number that is at least 0, or None")
+    if max_work is not None and (not isinstance(max_work, numbers.Integral) or max_work < 1):
+        raise InvalidInputError(f"max_work is {max_work!r}; it must be a whole number that is at least 1, or None")
+    if not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**64:
+        raise InvalidInputError(f"seed is {seed!r}; it must be a whole number from 0 to 2**64 - 1")
+    return Limits(
+        tolerance=None if tolerance is None else float(tolerance),
+        time_limit=None if time_limit is None else float(time_limit),
+        max_work=None if max_work is None else int(max_work),
+        seed=int(seed),
+    )
+
+
+def _infeasible(instance: Instance, solver: str, limits: Limits) -> Solution:
+    return Solution(
+        n=instance.n,
+        subset=np.empty(0, dtype=np.int64),
+        error=math.inf,
+        lower_bound=math.inf,
+        status=Status.INFEASIBLE,
+        solver=solver,
+        seconds=limits.seconds,
+        stats={
+            "stopped_by": StoppedBy.PROOF.value,
+            "work": 0,
+            "reason": f"no subset of {instance.n} rows has at least {instance.smallest_size}"
+            f" and at most {instance.largest_size} rows",
+        },
+    )
+
+
+def _checked(instance: Instance, outcome: Outcome, solver: str, limits: Limits) -> Solution:
+    subset = _any_subset(instance) if outcome.subset is None else outcome.subset
+    certificate = verify(instance, subset)
+    if not certificate.has_wanted_size:
+        raise RuntimeError(f"the solver {solver} returned {certificate.subset.size} rows for {instance!r}")
+    error, lower_bound = certificate.error, max(0.0, outcome.lower_bound)
+    if outcome.stopped_by is StoppedBy.PROOF:
+        lower_bound = max(lower_bound, math.nextafter(error, 0.0))
+    if lower_bound > error:
+        raise RuntimeError(f"the solver {solver} claimed the bound {lower_bound} above the error {error}")
+    if outcome.stopped_by is StoppedBy.PROOF or lower_bound == error or error == 0.0:
+        status = Status.OPTIMAL
+    elif limits.is_met_by(error):
+        status = Status.WITHIN_TOLERANCE
+    else:
+        status = Status.BEST_FOUND
+    details = dict(outcome.details)
+    return Solution(
+        n=instance.n,
+        subset=certificate.subset,
+        error=error,
+        lower_bound=lower_bound,
+        status=status,
+        solver=str(details.pop("solver", solver)),
+        seconds=limits.seconds,
+        stats={"stopped_by": outcome.stopped_by.value, "work": outcome.work, **details},
+    )
+
+
+def _any_subset(instance: Instance) -> npt.NDArray[np.int64]:
+    """What is returned when a solver was stopped before it had a subset: the first rows."""
+    return np.arange(instance.smallest_size, dtype=np.int64)
