@@ -36,6 +36,8 @@ class SortedPursuit:
         Length of the tail in units of d.
     flips : int
         Passes of flips before the tail.
+    presorted : bool
+        Take the rows in the order they have; by falling norm otherwise.
 
     Notes
     -----
@@ -49,6 +51,7 @@ class SortedPursuit:
     beam: int = 128
     tail_rows_per_dimension: int = 6
     flips: int = 1
+    presorted: bool = False
     name: str = "sorted_pursuit"
 
     def __call__(self, instance: Instance, limits: Limits) -> Outcome:
@@ -99,7 +102,7 @@ class _Search:
         self.residual = self.target.copy()
         self.norms = np.empty(instance.n)
         squared_norms(self.rows, self.norms)
-        self.order = np.argsort(-self.norms, kind="stable")
+        self.order = np.arange(instance.n) if settings.presorted else np.argsort(-self.norms, kind="stable")
         self.keep: BoolArray = np.zeros(instance.n, dtype=np.bool_)
         self.count = 0.0
         self.tail_size = min(instance.n, settings.tail_rows_per_dimension * instance.d)

@@ -1,0 +1,1 @@
+"""Tickets of convolutional networks: targets, random networks, extraction, certificates. torch lives here."""

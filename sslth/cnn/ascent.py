@@ -1,0 +1,186 @@
+"""The search for inputs at which ticket and target differ most: gradient signs, from data and random starts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sslth.cnn.merged import MergedLayer, merged_module
+from sslth.cnn.trace import tensors_of
+from sslth.errors import InvalidInputError
+
+__all__ = ["Attack", "attack"]
+
+# How many of the best points are handed on, to be recomputed rigorously.
+_CANDIDATES = 4
+# Entries of one evaluated chunk of inputs; keeps memory bounded for large images.
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Attack:
+    """The best points found, best first, by plain float64 evaluation.
+
+    Attributes
+    ----------
+    points : float64[k, *input_shape]
+    values : float64[k]
+        Largest |ticket - target| over the outputs at each point.
+    sizes : float64[k]
+        Largest |ticket| or |target| at each point, the scale of what rounding may do.
+    output_shapes : tuple of shapes, without batch
+    """
+
+    points: Tensor
+    values: Tensor
+    sizes: Tensor
+    output_shapes: tuple[tuple[int, ...], ...]
+
+
+def attack(
+    model: nn.Module,
+    merged: Mapping[str, MergedLayer],
+    box: tuple[Tensor, Tensor],
+    rows: Tensor,
+    *,
+    device: torch.device,
+    starts: int,
+    steps: int,
+    seed: int,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Attack:
+    """Climb |ticket_i - target_i| inside the box; i is the output that is largest at each start.
+
+    Parameters
+    ----------
+    model, merged
+        The target and what replaces its layers.
+    box : pair of float64[*input_shape]
+    rows : float64[n, *input_shape]
+        Inputs of the box; all are evaluated, the worst third of the starts comes from them.
+    device : torch.device
+    starts, steps, seed : int
+    progress : callable (done, total, stage), optional
+
+    Notes
+    -----
+    Every step moves each coordinate by the same share of its side of the box, in the direction of the
+    gradient's sign, and is taken back, and halved, where it does not raise the objective. Rectified
+    networks are piecewise linear, so the first, full step already tries the corner that is best for
+    the linear piece of the start.
+    """
+    pair = _Pair(model, merged, device)
+    low, high = box[0].to(device), box[1].to(device)
+    per_chunk = max(1, min(256, _CHUNK // max(1, low.numel())))
+    total = len(rows) + starts * steps
+    done = 0
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def report(amount: int) -> None:
+        nonlocal done
+        done += amount
+        if progress is not None:
+            progress(done, total, "certify")
+
+    for chunk in rows.split(per_chunk):
+        found.append((chunk, *(t.cpu() for t in pair.values(chunk.to(device)))))
+        report(len(chunk))
+    begin = _starts(box, found, starts, torch.Generator().manual_seed(seed))
+    for chunk in begin.split(per_chunk):
+        points = pair.climb(chunk.to(device), low, high, steps, lambda: report(len(chunk)))  # noqa: B023
+        found.append((points.cpu(), *(t.cpu() for t in pair.values(points))))
+    points, values, sizes = (torch.cat(parts) for parts in zip(*found, strict=True))
+    if not bool(torch.isfinite(values).all()):
+        raise InvalidInputError("the networks' outputs are not finite somewhere in the box")
+    best = torch.argsort(values, descending=True, stable=True)[:_CANDIDATES]
+    return Attack(points[best], values[best], sizes[best], pair.output_shapes)
+
+
+def _starts(
+    box: tuple[Tensor, Tensor], found: list[tuple[Tensor, Tensor, Tensor]], count: int, rng: torch.Generator
+) -> Tensor:
+    """Return the worst data rows, random points and random corners of the box, about a third each."""
+    low, high = box
+    count = max(1, count)
+    parts: list[Tensor] = []
+    if found:
+        rows, values = torch.cat([part[0] for part in found]), torch.cat([part[1] for part in found])
+        parts.append(rows[torch.argsort(values, descending=True, stable=True)[: (count + 2) // 3]])
+    rest = count - sum(len(part) for part in parts)
+    inside = torch.rand((rest - rest // 2, *low.shape), generator=rng, dtype=torch.float64)
+    corner = torch.randint(0, 2, (rest // 2, *low.shape), generator=rng).to(torch.float64)
+    for share in (inside, corner):
+        # A convex combination written so that 0 and 1 give the ends exactly.
+        parts.append(torch.clamp(low * (1.0 - share) + high * share, low, high))
+    return torch.cat(parts)
+
+
+class _Pair:
+    """Target and ticket in float64, evaluated side by side."""
+
+    def __init__(self, model: nn.Module, merged: Mapping[str, MergedLayer], device: torch.device) -> None:
+        target = copy.deepcopy(model).to(device, torch.float64)
+        ticket = merged_module(model, merged, torch.float64).to(device)
+        self._networks = [network.eval().requires_grad_(False) for network in (target, ticket)]
+        self.output_shapes: tuple[tuple[int, ...], ...] = ()
+
+    def _outputs(self, network: nn.Module, x: Tensor) -> Tensor:
+        try:
+            # A clone, because the forward may overwrite its input.
+            outputs = tensors_of(network(x.clone()))
+        except (RuntimeError, TypeError, ValueError) as error:
+            text = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise InvalidInputError(f"the model fails on {len(x)} float64 inputs: {text}") from error
+        if outputs is None or any(out.ndim == 0 or len(out) != len(x) for out in outputs):
+            raise InvalidInputError("the model must map a batch of inputs to tensors with a batch dimension")
+        self.output_shapes = tuple(tuple(out.shape[1:]) for out in outputs)
+        return torch.cat([out.reshape(len(x), -1) for out in outputs], dim=1).to(torch.float64)
+
+    def values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the largest |ticket - target|, and the largest output, of each input."""
+        with torch.no_grad():
+            target, ticket = (self._outputs(network, x) for network in self._networks)
+        if target.shape[1] == 0:
+            raise InvalidInputError("the model's outputs are empty")
+        size = torch.maximum(target.abs(), ticket.abs()).amax(dim=1)
+        return (ticket - target).abs().amax(dim=1), size
+
+    def _differences(self, x: Tensor) -> Tensor:
+        target, ticket = (self._outputs(network, x) for network in self._networks)
+        return ticket - target
+
+    def climb(self, x: Tensor, low: Tensor, high: Tensor, steps: int, tick: Callable[[], None]) -> Tensor:
+        """Return the points reached from x, each the best of its path."""
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+            chosen: Tensor | None = None
+            sign = torch.ones(len(x), dtype=x.dtype, device=x.device)
+            share = torch.full((len(x),), 1.0, dtype=x.dtype, device=x.device)
+            best, gradient = torch.full_like(share, -torch.inf), torch.zeros_like(x)
+            place, trial = x, x
+            shape = (-1,) + (1,) * (x.ndim - 1)
+            for _ in range(steps + 1):
+                trial = trial.detach().requires_grad_(True)
+                outputs = self._differences(trial)
+                if chosen is None:
+                    chosen = outputs.detach().abs().argmax(dim=1, keepdim=True)
+                    sign = torch.sign(outputs.detach().gather(1, chosen)).squeeze(1)
+                    sign = torch.where(sign == 0, 1.0, sign)
+                value = sign * outputs.gather(1, chosen).squeeze(1)
+                slope = torch.zeros_like(trial)
+                if value.requires_grad:
+                    slope = torch.autograd.grad(value.sum(), trial, allow_unused=True)[0]
+                    slope = torch.zeros_like(trial) if slope is None else slope
+                better = value.detach() > best
+                pick = better.reshape(shape)
+                place = torch.where(pick, trial.detach(), place)
+                gradient = torch.where(pick, slope, gradient)
+                best = torch.where(better, value.detach(), best)
+                share = torch.where(better, share, 0.5 * share)
+                move = share.reshape(shape) * (high - low) * torch.sign(gradient)
+                trial = torch.clamp(place + move, low, high)
+                tick()
+        return place

@@ -1,0 +1,332 @@
+"""Enclosures of the target's value, the ticket's value and their difference, neuron by neuron.
+
+Each of the three is an interval, rounded outwards, and each sharpens the others: the difference of a
+merged layer comes from the identity
+
+    ticket - target = K*δ + E⁺*relu(x̂) + E⁻*relu(-x̂) + (b̂ - b),    x̂ = x + δ,  E⁺ = K̂⁺ - K,  E⁻ = K̂⁻ + K,
+
+so that it is small when E is, however wide the intervals of the values are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sslth.cnn.activations import Curve
+from sslth.cnn.intervals import (
+    Interval,
+    add,
+    difference,
+    intersect,
+    linear_image,
+    multiply,
+    point,
+    positive_image,
+)
+from sslth.cnn.merged import MergedLayer
+
+__all__ = [
+    "Enclosure",
+    "UnsupportedOperation",
+    "averaged",
+    "batch_norm",
+    "constant",
+    "curved",
+    "log_softmax",
+    "maximum",
+    "product",
+    "sharpened",
+    "softmax",
+    "summed",
+    "weighted_layer",
+]
+
+_EPS = 2.0**-52
+
+
+class UnsupportedOperation(Exception):
+    """No enclosure rule is known; ``reason`` says for what, in one sentence."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, eq=False)
+class Enclosure:
+    """What is known of one tensor of both networks, over a batch of boxes.
+
+    Attributes
+    ----------
+    target, ticket : Interval
+        The values in the target network and in the ticket.
+    shift : Interval
+        ticket - target, for the same input.
+    """
+
+    target: Interval
+    ticket: Interval
+    shift: Interval
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.target.low.shape
+
+    def map(self, operation: Callable[[Tensor], Tensor]) -> Enclosure:
+        """Apply an operation that only moves, copies or selects entries."""
+        return Enclosure(self.target.map(operation), self.ticket.map(operation), self.shift.map(operation))
+
+    def each(self, operation: Callable[[Interval], Interval]) -> Enclosure:
+        """Apply a linear operation."""
+        return Enclosure(operation(self.target), operation(self.ticket), operation(self.shift))
+
+
+def constant(value: Tensor) -> Enclosure:
+    """Return the enclosure of a tensor that both networks hold alike."""
+    exact = value.detach().to("cpu", torch.float64)
+    zero = torch.zeros_like(exact)
+    return Enclosure(Interval(exact, exact), Interval(exact, exact), Interval(zero, zero))
+
+
+def sharpened(target: Interval, ticket: Interval, shift: Interval) -> Enclosure:
+    """Return the enclosure in which each interval has been cut by what the other two say."""
+    ticket = intersect(ticket, add(target, shift))
+    shift = intersect(shift, difference(ticket, target))
+    return Enclosure(target, ticket, shift)
+
+
+def curved(curve: Curve, x: Enclosure) -> Enclosure:
+    """Apply a scalar function: the difference is a slope, somewhere between x and x̂, times δ."""
+    hull = Interval(torch.minimum(x.target.low, x.ticket.low), torch.maximum(x.target.high, x.ticket.high))
+    shift = multiply(curve.slopes(hull), x.shift)
+    if curve.exact:
+        # Slope exactly one, or a shift of exactly zero, needs no rounding.
+        slopes = curve.slopes(hull)
+        same = (slopes.low == 1) & (slopes.high == 1)
+        flat = ((slopes.low == 0) & (slopes.high == 0)) | ((x.shift.low == 0) & (x.shift.high == 0))
+        shift = Interval(
+            torch.where(flat, 0.0, torch.where(same, x.shift.low, shift.low)),
+            torch.where(flat, 0.0, torch.where(same, x.shift.high, shift.high)),
+        )
+    if curve.jumps:
+        jump = curve.jump_bound(hull)
+        shift = add(shift, Interval(-jump, jump))
+    return sharpened(curve.image(x.target), curve.image(x.ticket), shift)
+
+
+def weighted_layer(module: nn.Module, layer: MergedLayer | None, x: Enclosure) -> Enclosure:
+    """Apply a Conv2d or Linear, replaced in the ticket by a merged layer (None: carried over unchanged)."""
+    operation, fan_in, pad = _operation(module)
+    weight = _exact(module.weight)
+    x = x.map(pad)
+    target = linear_image(operation, weight, None, x.target, fan_in)
+    shift = linear_image(operation, weight, None, x.shift, fan_in)
+    bias = getattr(module, "bias", None)
+    bias = torch.zeros(weight.shape[0], dtype=torch.float64) if bias is None else _exact(bias)
+    column = (-1, 1, 1) if weight.ndim == 4 else (-1,)
+    if layer is not None:
+        shift = add(shift, _kernel_error_image(operation, weight, layer, x.ticket, fan_in))
+        if layer.bias is not None:
+            kept = point(layer.bias, layer.bias_radius)
+        else:
+            kept = point(torch.zeros_like(bias))
+        shift = add(shift, difference(kept, point(bias)).map(lambda t: t.reshape(column)))
+    target = add(target, point(bias.reshape(column)))
+    return sharpened(target, add(target, shift), shift)
+
+
+def _kernel_error_image(
+    operation: Callable[[Tensor, Tensor], Tensor],
+    weight: Tensor,
+    layer: MergedLayer,
+    x: Interval,
+    fan_in: int,
+) -> Interval:
+    """Return an enclosure of E⁺*relu(x̂) + E⁻*relu(-x̂)."""
+    plus, plus_radius = _error(layer.positive, -weight, layer.positive_radius)
+    if not bool((x.low < 0).any()):
+        return linear_image(operation, plus, plus_radius, x, fan_in)
+    if layer.negative is None or layer.negative_radius is None:
+        zero = torch.zeros_like(weight)
+        minus, minus_radius = _error(zero, weight, zero)
+    else:
+        minus, minus_radius = _error(layer.negative, weight, layer.negative_radius)
+    apart = add(
+        linear_image(operation, plus, plus_radius, x.map(torch.relu), fan_in),
+        linear_image(operation, minus, minus_radius, x.negated().map(torch.relu), fan_in),
+    )
+    # The same as (E⁺ - E⁻)/2 * x̂ + (E⁺ + E⁻)/2 * |x̂|: tighter where x̂ may have both signs and the errors
+    # agree in sign, since relu(x̂) and relu(-x̂) are never both large.
+    radius = plus_radius + minus_radius
+    odd, odd_radius = _error(0.5 * plus, -0.5 * minus, radius)
+    even, even_radius = _error(0.5 * plus, 0.5 * minus, radius)
+    touches = torch.where((x.low <= 0) & (x.high >= 0), 0.0, torch.minimum(x.low.abs(), x.high.abs()))
+    joint = add(
+        linear_image(operation, odd, odd_radius, x, fan_in),
+        linear_image(operation, even, even_radius, Interval(touches, x.magnitude()), fan_in),
+    )
+    return intersect(apart, joint)
+
+
+def _error(a: Tensor, b: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a + b and a bound on how far the exact sum may be from it."""
+    total = a + b
+    return total, (radius + _EPS * total.abs()) * (1.0 + 4.0 * _EPS)
+
+
+def _exact(parameter: Tensor) -> Tensor:
+    return parameter.detach().to("cpu", torch.float64)
+
+
+def _operation(
+    module: nn.Module,
+) -> tuple[Callable[[Tensor, Tensor], Tensor], int, Callable[[Tensor], Tensor]]:
+    """Return the layer as (bilinear operation, products per output, padding done before it)."""
+    if isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward:
+        return (lambda x, w: F.linear(x, w)), module.in_features, (lambda x: x)
+    if not (isinstance(module, nn.Conv2d) and type(module).forward is nn.Conv2d.forward):
+        raise UnsupportedOperation(f"no bound is known for the module {type(module).__name__}")
+    stride, dilation, groups = module.stride, module.dilation, module.groups
+    padding: str | tuple[int, ...] = module.padding
+    fan_in = module.weight[0].numel()
+
+    def pad(x: Tensor) -> Tensor:
+        if module.padding_mode == "zeros":
+            return x
+        return F.pad(x, _explicit_padding(module), mode=module.padding_mode)
+
+    def convolve(x: Tensor, weight: Tensor) -> Tensor:
+        inside = padding if module.padding_mode == "zeros" else 0
+        return F.conv2d(x, weight, None, stride, inside, dilation, groups)  # type: ignore[arg-type]
+
+    return convolve, fan_in, pad
+
+
+def _explicit_padding(module: nn.Conv2d) -> list[int]:
+    """Return the padding as F.pad wants it: last dimension first, both sides."""
+    sides: list[int] = []
+    for axis in (1, 0):
+        if module.padding == "same":
+            total = module.dilation[axis] * (module.kernel_size[axis] - 1)
+            sides += [total // 2, total - total // 2]
+        elif module.padding == "valid":
+            sides += [0, 0]
+        else:
+            sides += [int(module.padding[axis])] * 2
+    return sides
+
+
+def batch_norm(module: nn.Module, x: Enclosure) -> Enclosure:
+    """Apply a batch norm in evaluation mode: a fixed scale and offset for each channel."""
+    mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)
+    if mean is None or variance is None:
+        raise UnsupportedOperation("no bound is known for a batch norm without running statistics")
+    shape = (1, -1) + (1,) * (len(x.shape) - 2)
+    epsilon = torch.tensor(float(module.eps), dtype=torch.float64)  # type: ignore[arg-type]
+    spread = add(point(_exact(variance)), point(epsilon))
+    root = Interval(
+        torch.nextafter(spread.low.sqrt(), epsilon * 0), torch.nextafter(spread.high.sqrt(), epsilon + torch.inf)
+    )
+    inverse = Interval(
+        torch.nextafter(1.0 / root.high, epsilon * 0), torch.nextafter(1.0 / root.low, epsilon + torch.inf)
+    )
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    scale = inverse if weight is None else multiply(point(_exact(weight)), inverse)
+    scale = scale.map(lambda t: t.reshape(shape))
+    offset = torch.zeros_like(_exact(mean)) if bias is None else _exact(bias)
+
+    def affine(value: Interval) -> Interval:
+        centred = difference(value, point(_exact(mean).reshape(shape)))
+        return add(multiply(scale, centred), point(offset.reshape(shape)))
+
+    return sharpened(affine(x.target), affine(x.ticket), multiply(scale, x.shift))
+
+
+def averaged(operation: Callable[[Tensor], Tensor], terms: int, x: Enclosure) -> Enclosure:
+    """Apply means or sums: linear, with equal non-negative weights, at most ``terms`` entries each."""
+    return _cut(x.each(lambda value: positive_image(operation, value, terms)))
+
+
+def maximum(operation: Callable[[Tensor], Tensor], x: Enclosure) -> Enclosure:
+    """Apply a maximum over windows: it moves by at most the largest movement in the window."""
+    shift = Interval(-operation(-x.shift.low), operation(x.shift.high))
+    return sharpened(x.target.map(operation), x.ticket.map(operation), shift)
+
+
+def summed(a: Enclosure, b: Enclosure, sign: int = 1) -> Enclosure:
+    """Return a + b, or a - b with sign -1."""
+    combine = add if sign > 0 else difference
+    return _cut(
+        Enclosure(combine(a.target, b.target), combine(a.ticket, b.ticket), combine(a.shift, b.shift))
+    )
+
+
+def product(a: Enclosure, b: Enclosure) -> Enclosure:
+    """Return a·b: the difference is â·(b̂ - b) + b·(â - a)."""
+    shift = add(multiply(a.ticket, b.shift), multiply(b.target, a.shift))
+    return sharpened(multiply(a.target, b.target), multiply(a.ticket, b.ticket), shift)
+
+
+def softmax(x: Enclosure, dim: int) -> Enclosure:
+    """Apply softmax: s_i moves by s_i·(1 - s_i)·(δ_i - a mean of the other δ)."""
+    target, ticket = _softmax_image(x.target, dim), _softmax_image(x.ticket, dim)
+    low, high = torch.minimum(target.low, ticket.low), torch.maximum(target.high, ticket.high)
+    # s(1 - s) rises up to 1/2 and falls after it.
+    ends = [low * (1.0 - low), high * (1.0 - high)]
+    peak = torch.where((low < 0.5) & (high > 0.5), 0.25, torch.maximum(*ends))
+    slope = Interval((torch.minimum(*ends) - 8 * _EPS).clamp(min=0.0), (peak + 8 * _EPS).clamp(max=0.25))
+    return sharpened(target, ticket, multiply(slope, _against_others(x.shift, dim)))
+
+
+def log_softmax(x: Enclosure, dim: int) -> Enclosure:
+    """Apply log-softmax: it moves by (1 - s_i)·(δ_i - a mean of the other δ)."""
+    target, ticket = _log_softmax_image(x.target, dim), _log_softmax_image(x.ticket, dim)
+    shares = [_softmax_image(value, dim) for value in (x.target, x.ticket)]
+    low = torch.minimum(shares[0].low, shares[1].low)
+    high = torch.maximum(shares[0].high, shares[1].high)
+    rest = Interval((1.0 - high - 8 * _EPS).clamp(min=0.0), (1.0 - low + 8 * _EPS).clamp(max=1.0))
+    return sharpened(target, ticket, multiply(rest, _against_others(x.shift, dim)))
+
+
+def _against_others(shift: Interval, dim: int) -> Interval:
+    """Return an enclosure of δ_i minus any weighted mean of δ along the dimension."""
+    others = Interval(shift.low.amin(dim, keepdim=True), shift.high.amax(dim, keepdim=True))
+    return difference(shift, others)
+
+
+def _softmax_image(x: Interval, dim: int) -> Interval:
+    # s_i is lowest where x_i is lowest and all others are highest.
+    size = x.low.shape[dim]
+    top = x.high.amax(dim, keepdim=True)
+    least, most = torch.exp(x.low - top), torch.exp(x.high - top)
+    slack = (size + 32) * _EPS
+    # exp(a - top): the rounding of the subtraction counts |a - top| ulps, and exp itself two.
+    slack_low, slack_high = slack * (1 + (top - x.low)), slack * (1 + (top - x.high))
+    others_most = (most.sum(dim, keepdim=True) - most).clamp(min=0.0)
+    others_least = (least.sum(dim, keepdim=True) - least).clamp(min=0.0)
+    total_slack = slack * (1 + (top - x.low).amax(dim, keepdim=True)) * most.sum(dim, keepdim=True)
+    low = least * (1 - slack_low).clamp(min=0.0) / (least + others_most + total_slack)
+    bottom = most + (others_least - total_slack).clamp(min=0.0)
+    high = torch.where(bottom > 1e-200, (most * (1 + slack_high) + 1e-290) / bottom, 1.0)
+    return Interval((low * (1 - slack) - 1e-290).clamp(0.0, 1.0), (high * (1 + slack)).clamp(0.0, 1.0))
+
+
+def _log_softmax_image(x: Interval, dim: int) -> Interval:
+    sums = x.map(lambda t: torch.logsumexp(t, dim, keepdim=True))
+    size = x.low.shape[dim]
+
+    def slack(value: Tensor) -> Tensor:
+        return (size + 64) * _EPS * (1 + value.abs().amax(dim, keepdim=True))
+
+    sums = add(sums, Interval(-slack(x.low), slack(x.high)))
+    values = difference(x, sums)
+    return Interval(values.low, values.high.clamp(max=0.0))
+
+
+def _cut(x: Enclosure) -> Enclosure:
+    return sharpened(x.target, x.ticket, x.shift)

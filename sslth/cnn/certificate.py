@@ -1,0 +1,263 @@
+"""The certificate: how far a ticket and its target can be apart on a box, proved above, attained below."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sslth.cnn.ascent import Attack, attack
+from sslth.cnn.bounds import Enclosure, UnsupportedOperation
+from sslth.cnn.merged import MergedLayer
+from sslth.cnn.propagation import propagate
+from sslth.cnn.trace import Traced
+from sslth.errors import InvalidInputError
+
+__all__ = ["Report", "certify_merged", "kernel_errors"]
+
+FloatArray = npt.NDArray[np.float64]
+Progress = Callable[[int, int, str], None]
+
+# Without a graph the lower bound comes from plain float64 evaluation, whose rounding is not bounded
+# rigorously; this share of the outputs' size is subtracted instead, some 1e6 times what is usual.
+_UNPROVED_SLACK = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What is proved and what was attained of |ticket - target| over a box of inputs.
+
+    Attributes
+    ----------
+    upper, lower : float
+        Maxima over the outputs. ``upper`` holds for every input of the box; ``lower`` is reached at
+        ``witness``. Both speak of the real functions of the stored weights, rounding included.
+    upper_per_output : float64, one output's shape without batch; a tuple of them for several outputs
+    witness : float64[*input_shape]
+    kernel_error : dict
+        By layer, the maximum of ``kernel_error_per_block`` over input channels and signs.
+    kernel_error_per_block : dict of dict
+        ‖K̂ - K‖₂ / ‖K‖₂ by layer under "positive" and "negative" (float64[c_in], one block for each
+        input channel) and "bias" (float64[groups]); 0/0 counts as 0. "negative" is missing where inputs
+        are not negative, "bias" where neither network has one.
+    reason : str or None
+        Why ``upper`` is infinite; None where it is finite.
+    low, high : float64[*input_shape]
+        The box.
+    seconds : float
+    """
+
+    upper: float
+    lower: float
+    upper_per_output: FloatArray | tuple[FloatArray, ...]
+    witness: FloatArray
+    kernel_error: dict[str, float]
+    kernel_error_per_block: dict[str, dict[str, FloatArray]]
+    reason: str | None
+    low: FloatArray
+    high: FloatArray
+    seconds: float
+
+
+def certify_merged(
+    model: nn.Module,
+    traced: Traced,
+    merged: Mapping[str, MergedLayer],
+    low: npt.ArrayLike,
+    high: npt.ArrayLike,
+    input_shape: tuple[int, ...],
+    *,
+    device: str | torch.device = "cpu",
+    data: Tensor | None = None,
+    starts: int = 32,
+    steps: int = 60,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Bound |ticket - target| over a box of inputs from above, and attain as much of it as possible.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The target network.
+    traced : Traced
+        Its graph; without one ``upper`` is infinite, with the trace's reason.
+    merged : mapping from module names to MergedLayer
+        What the kept filters add up to in every replaced layer.
+    low, high : float or float array that broadcasts to input_shape
+    input_shape : tuple of int
+        Without the batch dimension.
+    device : str or torch.device
+        Where gradients climb; what is reported is always recomputed on the CPU.
+    data : float tensor [rows, *input_shape], optional
+        Inputs of the box. All are evaluated, the worst are climbed from.
+    starts, steps : int
+        How many points climb (a third of them from the data), and how many steps each takes.
+    seed : int
+        Of the random starts.
+    progress : callable (done, total, stage), optional
+        May raise to stop.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    InvalidInputError
+        If the box is empty or not finite, data leave the box or have another shape, or the model does
+        not map a batch of inputs to a batch of finite outputs.
+
+    Notes
+    -----
+    ``upper`` costs about ten forward passes, ``lower`` about ``4·starts·steps`` of one input. ``lower`` is
+    what the enclosures of the single point ``witness`` prove. Without a graph it is the float64 value
+    less 1e-9 of the outputs' size.
+    """
+    begun = time.perf_counter()
+    box = _box(low, high, input_shape)
+    rows = _rows(data, box, input_shape)
+    target_uppers, reason = _uppers(traced, merged, box)
+    found = attack(
+        model, merged, box, rows, device=torch.device(device), starts=starts, steps=steps, seed=seed,
+        progress=progress,
+    )  # fmt: skip
+    lower, witness = _proved_lower(traced, merged, found)
+    if target_uppers is None:
+        target_uppers = [np.full(shape, math.inf) for shape in found.output_shapes]
+    upper = max(float(values.max(initial=0.0)) for values in target_uppers)
+    per_block = kernel_errors(model, merged)
+    return Report(
+        upper=upper,
+        lower=lower,
+        upper_per_output=target_uppers[0] if len(target_uppers) == 1 else tuple(target_uppers),
+        witness=witness.numpy(),
+        kernel_error={name: _largest_kernel_error(blocks) for name, blocks in per_block.items()},
+        kernel_error_per_block=per_block,
+        reason=reason,
+        low=box[0].numpy(),
+        high=box[1].numpy(),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _box(low: npt.ArrayLike, high: npt.ArrayLike, input_shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    ends: list[Tensor] = []
+    for name, value in (("low", low), ("high", high)):
+        try:
+            array = np.broadcast_to(np.asarray(value, dtype=np.float64), input_shape)
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(f"`{name}` does not broadcast to the input shape {input_shape}") from error
+        if not np.isfinite(array).all():
+            raise InvalidInputError(f"`{name}` must be finite: a certificate speaks of a bounded box")
+        ends.append(torch.from_numpy(np.array(array)))
+    if bool((ends[0] > ends[1]).any()):
+        raise InvalidInputError("`low` exceeds `high` somewhere, so that the box is empty")
+    return ends[0], ends[1]
+
+
+def _rows(data: Tensor | None, box: tuple[Tensor, Tensor], input_shape: tuple[int, ...]) -> Tensor:
+    if data is None:
+        return torch.empty((0, *input_shape), dtype=torch.float64)
+    if tuple(data.shape[1:]) != tuple(input_shape):
+        raise InvalidInputError(f"data rows have shape {tuple(data.shape[1:])}, not {tuple(input_shape)}")
+    rows = data.detach().to("cpu", torch.float64)
+    if not bool(((rows >= box[0]) & (rows <= box[1])).all()):
+        raise InvalidInputError("some data lie outside the box from `low` to `high` (or are NaN)")
+    return rows
+
+
+def _uppers(
+    traced: Traced, merged: Mapping[str, MergedLayer], box: tuple[Tensor, Tensor]
+) -> tuple[list[FloatArray] | None, str | None]:
+    try:
+        outputs = propagate(traced, merged, box[0][None], box[1][None])
+    except UnsupportedOperation as error:
+        return None, error.reason
+    uppers = [_without_batch(output.shift.magnitude()).numpy() for output in outputs]
+    if not all(np.isfinite(values).all() for values in uppers):
+        return None, "the bounds overflow on this box"
+    return uppers, None
+
+
+def _without_batch(values: Tensor) -> Tensor:
+    return values[0] if values.ndim > 0 and values.shape[0] == 1 else values
+
+
+def _proved_lower(
+    traced: Traced, merged: Mapping[str, MergedLayer], found: Attack
+) -> tuple[float, Tensor]:
+    """Return the best candidate by what is proved of it; by its float64 value where nothing can be."""
+    best, witness = -1.0, found.points[0]
+    for candidate, value, size in zip(found.points, found.values, found.sizes, strict=True):
+        try:
+            outputs = propagate(traced, merged, candidate[None], candidate[None])
+            proved = max(_least_magnitude(output) for output in outputs)
+            if math.isnan(proved):
+                raise UnsupportedOperation("overflow")
+        except UnsupportedOperation:
+            proved = max(0.0, float(value) - _UNPROVED_SLACK * float(size))
+        if proved > best:
+            best, witness = proved, candidate
+    return best, witness
+
+
+def _least_magnitude(output: Enclosure) -> float:
+    least = torch.maximum(output.shift.low, -output.shift.high)
+    return max(0.0, float(least.max())) if least.numel() else 0.0
+
+
+def kernel_errors(
+    model: nn.Module, merged: Mapping[str, MergedLayer]
+) -> dict[str, dict[str, FloatArray]]:
+    """Return ‖K̂ - K‖₂ / ‖K‖₂ of every block: by layer, then "positive", "negative", "bias".
+
+    Notes
+    -----
+    A block is one input channel and sign (the channel's slice of the kernel, in the output channels of
+    its group); a bias has one block for each group. 0/0 counts as 0.
+    """
+    result: dict[str, dict[str, FloatArray]] = {}
+    for name, layer in merged.items():
+        module = model.get_submodule(name)
+        groups = int(getattr(module, "groups", 1))
+        weight = _float64(module.weight)
+        blocks = {"positive": _relative(_blocks(layer.positive, groups), _blocks(weight, groups))}
+        if layer.negative is not None:
+            blocks["negative"] = _relative(_blocks(layer.negative, groups), _blocks(-weight, groups))
+        bias = getattr(module, "bias", None)
+        if bias is not None or layer.bias is not None:
+            wanted = torch.zeros(weight.shape[0], dtype=torch.float64) if bias is None else _float64(bias)
+            kept = torch.zeros_like(wanted) if layer.bias is None else layer.bias
+            blocks["bias"] = _relative(kept.reshape(groups, -1), wanted.reshape(groups, -1))
+        result[name] = blocks
+    return result
+
+
+def _blocks(kernel: Tensor, groups: int) -> Tensor:
+    """Return [input channel, entries of its block] of a kernel [c_out, c_in / groups, ...]."""
+    split = kernel.reshape(groups, kernel.shape[0] // groups, kernel.shape[1], -1)
+    return split.transpose(1, 2).reshape(groups * kernel.shape[1], -1)
+
+
+def _relative(found: Tensor, wanted: Tensor) -> FloatArray:
+    error = (found - wanted).norm(dim=1)
+    ratio = error / wanted.norm(dim=1)
+    values: FloatArray = torch.where(error == 0, 0.0, ratio).numpy()
+    return values
+
+
+def _largest_kernel_error(blocks: Mapping[str, FloatArray]) -> float:
+    return max(float(blocks[sign].max(initial=0.0)) for sign in ("positive", "negative") if sign in blocks)
+
+
+def _float64(parameter: object) -> Tensor:
+    if not isinstance(parameter, Tensor):
+        raise InvalidInputError("a merged layer's target has no weight")
+    return parameter.detach().to("cpu", torch.float64)

@@ -1,0 +1,43 @@
+"""The gain of a layer: how far a target can be scaled up before its random rows cannot reach it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["constants_per_width", "pursuit_gain"]
+
+_LARGEST_SHARE = 0.2  # of n, at n >= 28 d: measured, see docs/decisions/0002-gain.md
+_SHARE_AT_SEVEN = 0.1
+_MOST_BIAS_ROWS = 4
+
+
+def pursuit_gain(norms: npt.NDArray[np.float64], bias_norm: float, width: int, d: int) -> float:
+    """The gain for which the largest block is c * n long, c = 0.1 sqrt(n / 7d), at most 0.2.
+
+    norms float64[blocks] are the Euclidean norms of the layer's blocks; a bias block counts with the rows that
+    `constants_per_width` gives it. 1.0 for a layer of zeros.
+    """
+    longest = float(norms.max(initial=0.0))
+    if bias_norm > 0:
+        longest = max(longest, bias_norm / constants_per_width(norms, bias_norm))
+    if longest == 0.0:
+        return 1.0
+    share = min(_LARGEST_SHARE, _SHARE_AT_SEVEN * math.sqrt(width / (7 * d)))
+    return _with_few_bits(share * width / longest)
+
+
+def constants_per_width(norms: npt.NDArray[np.float64], bias_norm: float) -> int:
+    """How many times more rows a bias block gets: 1 to 4, so that a large bias does not dictate the gain."""
+    longest = float(norms.max(initial=0.0))
+    if longest == 0.0:
+        return 1
+    return min(_MOST_BIAS_ROWS, max(1, math.ceil(bias_norm / longest)))
+
+
+def _with_few_bits(value: float) -> float:
+    """Eight significant bits, so that a norm's last bit, which machines may round differently, has no effect."""
+    mantissa, exponent = math.frexp(value)
+    return math.ldexp(round(math.ldexp(mantissa, 8)), exponent - 8)

@@ -1,0 +1,201 @@
+"""The merged network: the target's shape, with the kept sums as kernels, one for each sign of the input."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sslth.errors import InvalidInputError, UnsupportedModuleError
+
+__all__ = ["MergedLayer", "TwoSided", "merged_module"]
+
+
+@dataclass(frozen=True, eq=False)
+class MergedLayer:
+    """The kernels that the kept filters of one layer add up to, and how exactly they are known.
+
+    Parameters
+    ----------
+    positive : float64, the target kernel's shape
+        Acts on ``relu(x)``; approximates the target kernel K.
+    negative : float64, the same shape, or None
+        Acts on ``relu(-x)``; approximates -K. None means zero: right where x is never negative.
+    bias : float64[c_out] or None
+        Replaces the target's bias; None means zero.
+    positive_radius, negative_radius, bias_radius
+        Entrywise bounds on |exact - stored|, of the same shapes, finite and not negative.
+
+    Raises
+    ------
+    InvalidInputError
+        On another dtype, shapes that differ, values that are not finite, negative radii, and a radius
+        without its kernel or a kernel without its radius.
+    """
+
+    positive: Tensor
+    negative: Tensor | None
+    bias: Tensor | None
+    positive_radius: Tensor
+    negative_radius: Tensor | None
+    bias_radius: Tensor | None
+
+    def __post_init__(self) -> None:
+        _check_pair("positive", self.positive, self.positive_radius)
+        _check_pair("negative", self.negative, self.negative_radius)
+        _check_pair("bias", self.bias, self.bias_radius)
+        if self.negative is not None and self.negative.shape != self.positive.shape:
+            raise InvalidInputError(
+                f"the negative kernel has shape {tuple(self.negative.shape)} "
+                f"but the positive one {tuple(self.positive.shape)}"
+            )
+        if self.bias is not None and self.bias.shape != self.positive.shape[:1]:
+            raise InvalidInputError(
+                f"the bias has shape {tuple(self.bias.shape)} "
+                f"but the kernel has {self.positive.shape[0]} output channels"
+            )
+
+
+def _check_pair(name: str, value: Tensor | None, radius: Tensor | None) -> None:
+    if value is None and radius is None:
+        return
+    if value is None or radius is None:
+        raise InvalidInputError(f"`{name}` and `{name}_radius` must be given together, or both be None")
+    if value.dtype != torch.float64 or radius.dtype != torch.float64:
+        raise InvalidInputError(f"`{name}` must be float64, not {value.dtype} with a radius of {radius.dtype}")
+    if value.shape != radius.shape:
+        raise InvalidInputError(
+            f"`{name}` has shape {tuple(value.shape)} but its radius {tuple(radius.shape)}"
+        )
+    if not (torch.isfinite(value).all() and torch.isfinite(radius).all() and bool((radius >= 0).all())):
+        raise InvalidInputError(f"`{name}` must be finite, and its radius finite and not negative")
+
+
+class TwoSided(nn.Module):
+    """A layer with one kernel for the positive part of its input and one for the negative part.
+
+    ``positive(relu(x)) + negative(relu(-x))``, the second term missing where ``negative`` is None. The
+    rectified input is what the layers pad, so every padding mode means what it meant in the target.
+    """
+
+    def __init__(self, positive: nn.Module, negative: nn.Module | None) -> None:
+        super().__init__()
+        self.positive = positive
+        self.negative = negative
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply both kernels to x of the target layer's input shape."""
+        out: Tensor = self.positive(torch.relu(x))
+        if self.negative is not None:
+            out = out + self.negative(torch.relu(-x))
+        return out
+
+
+def merged_module(
+    model: nn.Module, merged: Mapping[str, MergedLayer], dtype: torch.dtype, *, plain: bool = False
+) -> nn.Module:
+    """Return a copy of the model that computes the ticket: its layers are swapped, its forward stays.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The target network; it is not changed.
+    merged : mapping from qualified module names to MergedLayer
+        A module that the model holds under several names is swapped under all of them. Giving it twice
+        needs the same object.
+    dtype : torch.dtype
+        The floating dtype of the whole copy.
+    plain : bool
+        Where ``negative`` is None, put a bare ``nn.Conv2d`` or ``nn.Linear`` there; equal wherever the
+        layer's input is not negative. Otherwise a ReLU stands before it, which makes the copy equal to
+        the ticket everywhere.
+
+    Raises
+    ------
+    InvalidInputError
+        For an unknown name, or kernels of another shape than the target's.
+    UnsupportedModuleError
+        For a module that is not a convolution or linear layer of torch, or has a forward of its own.
+
+    Notes
+    -----
+    Cost O(parameters) time and memory.
+
+    Examples
+    --------
+    >>> layer = MergedLayer(
+    ...     torch.full((1, 2), 3.0, dtype=torch.float64), None, None,
+    ...     torch.zeros((1, 2), dtype=torch.float64), None, None,
+    ... )
+    >>> ticket = merged_module(nn.Sequential(nn.Linear(2, 1)), {"0": layer}, torch.float64)
+    >>> ticket(torch.tensor([[1.0, -1.0]], dtype=torch.float64)).item()
+    3.0
+    """
+    names_of: dict[int, list[str]] = {}
+    modules: dict[str, nn.Module] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        modules[name] = module
+        names_of.setdefault(id(module), []).append(name)
+    swaps: dict[int, tuple[MergedLayer, nn.Module]] = {}
+    for name, layer in merged.items():
+        if name not in modules:
+            raise InvalidInputError(f"the model has no module named `{name}`")
+        module = modules[name]
+        earlier = swaps.get(id(module))
+        if earlier is not None and earlier[0] is not layer:
+            raise InvalidInputError(f"`{name}` is a shared module that was given two different layers")
+        if earlier is None:
+            swaps[id(module)] = (layer, _replacement(name, module, layer, plain))
+    if "" in merged:
+        return swaps[id(model)][1].to(dtype).train(model.training)
+    twin = copy.deepcopy(model)
+    for key, (_, replacement) in swaps.items():
+        replacement.train(modules[names_of[key][0]].training)
+        # A container that is itself shared has several paths to the same slot: setting it twice is harmless.
+        for name in names_of[key]:
+            parent, _, child = name.rpartition(".")
+            setattr(twin.get_submodule(parent), child, replacement)
+    return twin.to(dtype)
+
+
+def _replacement(name: str, module: nn.Module, layer: MergedLayer, plain: bool) -> nn.Module:
+    positive = _with_weights(name, module, layer.positive, layer.bias)
+    if layer.negative is None:
+        return positive if plain else TwoSided(positive, None)
+    return TwoSided(positive, _with_weights(name, module, layer.negative, None))
+
+
+def _with_weights(name: str, module: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    fresh: nn.Conv2d | nn.Linear
+    if isinstance(module, nn.Conv2d) and type(module).forward is nn.Conv2d.forward:
+        fresh = nn.Conv2d(
+            module.in_channels,
+            module.out_channels,
+            module.kernel_size,  # type: ignore[arg-type]
+            stride=module.stride,  # type: ignore[arg-type]
+            padding=module.padding,  # type: ignore[arg-type]
+            dilation=module.dilation,  # type: ignore[arg-type]
+            groups=module.groups,
+            bias=bias is not None,
+            padding_mode=module.padding_mode,
+            device="meta",
+        )
+    elif isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward:
+        fresh = nn.Linear(module.in_features, module.out_features, bias=bias is not None, device="meta")
+    else:
+        raise UnsupportedModuleError(
+            f"`{name}` is a {type(module).__name__}; only torch's own Conv2d and Linear can be replaced"
+        )
+    if fresh.weight.shape != weight.shape:
+        raise InvalidInputError(
+            f"the merged kernel of `{name}` has shape {tuple(weight.shape)} "
+            f"but the target's has {tuple(fresh.weight.shape)}"
+        )
+    device = module.weight.device
+    fresh.weight = nn.Parameter(weight.detach().clone().to(device))
+    if bias is not None:
+        fresh.bias = nn.Parameter(bias.detach().clone().to(device))
+    return fresh

@@ -1,0 +1,231 @@
+"""Ticket files: safetensors with one JSON metadata key; `docs/format.md` describes them byte by byte."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from sslth.cnn.index_codec import decode_blocks, encode_blocks
+from sslth.cnn.layers import Layer, Wiring
+from sslth.cnn.sequential import build_sequential
+from sslth.cnn.ticket import KeptLayer, Ticket
+from sslth.errors import TicketFileError
+from sslth.subset_sum.files import write_atomically
+from sslth.subset_sum.random_weights import FORMAT_VERSION, MAX_LAYERS
+
+__all__ = ["ticket_bytes"]
+
+_KEY = "sslth"
+_FORMAT = "sslth-ticket"
+_WIDEST = 1 << 31  # 2n must be a 32-bit filter number
+_T = TypeVar("_T", bound=Ticket)
+
+
+def ticket_bytes(ticket: Ticket) -> bytes:
+    """The file's content; the same ticket always gives the same bytes."""
+    tensors: dict[str, npt.NDArray[Any]] = {}
+    layers = []
+    for number, kept in enumerate(ticket.layers):
+        layer, wiring = kept.layer, kept.layer.wiring
+        data, counts = encode_blocks([*kept.channels, *kept.constants])
+        tensors[f"layers.{number}.kept"] = data
+        tensors[f"layers.{number}.counts"] = counts
+        layers.append(
+            {
+                "name": layer.name,
+                "index": layer.index,
+                "width": layer.width,
+                "constants": layer.constants,
+                "nonnegative": layer.nonnegative,
+                "gain": layer.gain,
+                "kind": wiring.kind,
+                "in_channels": wiring.in_channels,
+                "out_channels": wiring.out_channels,
+                "bias": wiring.has_bias,
+                "kernel_size": wiring.kernel_size,
+                "stride": wiring.stride,
+                "padding": wiring.padding,
+                "padding_mode": wiring.padding_mode,
+                "dilation": wiring.dilation,
+                "groups": wiring.groups,
+            }
+        )
+    box: dict[str, float | None] = {}
+    for name, values in (("low", ticket.low), ("high", ticket.high)):
+        if values.ndim == 0:
+            box[name] = float(values)
+        else:
+            box[name] = None
+            tensors[name] = values
+    metadata = {
+        "format": _FORMAT,
+        "version": 1,
+        "generator": FORMAT_VERSION,
+        "seed": ticket.seed,
+        "width": ticket.width,
+        "input_shape": ticket.input_shape,
+        "fingerprint": ticket.fingerprint,
+        "settings": ticket.settings,
+        "network": ticket.description,
+        "layers": layers,
+        **box,
+    }
+    text = json.dumps(metadata, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return bytes(save_safetensors(tensors, {_KEY: text}))
+
+
+def save_ticket(ticket: Ticket, path: str | os.PathLike[str]) -> None:
+    """Write a ticket file in one step."""
+    content = ticket_bytes(ticket)
+    write_atomically(path, lambda stream: stream.write(content))
+
+
+def load_ticket(path: str | os.PathLike[str], cls: type[_T]) -> _T:
+    """Read and check a ticket file."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise TicketFileError(f"cannot read the ticket {path}: {error.strerror or error}") from error
+    try:
+        return _parse(content, cls)
+    except TicketFileError as error:
+        raise TicketFileError(f"{path}: {error}") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        detail = " ".join(str(error).split())[:120]
+        raise TicketFileError(f"{path} is not a readable ticket file: {type(error).__name__}: {detail}") from None
+
+
+def _parse(content: bytes, cls: type[_T]) -> _T:
+    tensors = load_safetensors(content)
+    header_size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + header_size])
+    text = header.get("__metadata__", {}).get(_KEY)
+    if not isinstance(text, str):
+        raise TicketFileError("this safetensors file is not a ticket: it has no 'sslth' metadata")
+    metadata = json.loads(text)
+    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
+        raise TicketFileError("this safetensors file is not a ticket")
+    if metadata.get("version") != 1 or metadata.get("generator") != FORMAT_VERSION:
+        raise TicketFileError(
+            f"the ticket has format version {metadata.get('version')} and generator version "
+            f"{metadata.get('generator')}; this sslth reads version 1 and {FORMAT_VERSION}"
+        )
+    layers = [_layer(item) for item in _typed(metadata, "layers", list)]
+    names = [layer.name for layer in layers]
+    if not layers or len(set(names)) != len(names):
+        raise TicketFileError("the ticket has no layers, or two of the same name")
+    expected = {f"layers.{number}.{part}" for number in range(len(layers)) for part in ("kept", "counts")}
+    expected |= {name for name in ("low", "high") if metadata[name] is None}
+    if set(tensors) != expected:
+        wrong = sorted(set(tensors) ^ expected)[0]
+        raise TicketFileError(f"the tensor {wrong!r} is missing from the ticket, or does not belong there")
+    shape = tuple(_size(value, "input_shape") for value in _typed(metadata, "input_shape", list))
+    description = metadata["network"]
+    if description is not None:
+        build_sequential(description)
+    seed = _size(metadata["seed"], "seed", smallest=0, largest=2**64 - 1)
+    return cls(
+        seed=seed,
+        width=_size(metadata["width"], "width", largest=_WIDEST),
+        layers=tuple(_kept(layer, number, tensors) for number, layer in enumerate(layers)),
+        low=_box(metadata, tensors, "low", shape),
+        high=_box(metadata, tensors, "high", shape),
+        input_shape=shape,
+        fingerprint=_typed(metadata, "fingerprint", str),
+        settings=_typed(metadata, "settings", dict),
+        description=description,
+    )
+
+
+def _layer(item: Any) -> Layer:
+    if not isinstance(item, dict):
+        raise TicketFileError("a layer of the ticket is not an object")
+    name = _typed(item, "name", str)
+    kind = _typed(item, "kind", str)
+    if kind not in ("conv2d", "linear"):
+        raise TicketFileError(f"layer {name} of the ticket is of the unknown kind {kind[:40]!r}")
+    padding_mode = _typed(item, "padding_mode", str)
+    if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
+        raise TicketFileError(f"layer {name} of the ticket has the unknown padding mode {padding_mode[:40]!r}")
+    padding = item["padding"]
+    if padding not in ("same", "valid"):
+        padding = _pair(item, "padding", smallest=0)
+    wiring = Wiring(
+        "linear" if kind == "linear" else "conv2d",
+        _size(item["in_channels"], "in_channels"),
+        _size(item["out_channels"], "out_channels"),
+        _typed(item, "bias", bool),
+        _pair(item, "kernel_size"),
+        _pair(item, "stride"),
+        padding,
+        padding_mode,
+        _pair(item, "dilation"),
+        _size(item["groups"], "groups"),
+    )
+    if wiring.in_channels % wiring.groups or wiring.out_channels % wiring.groups:
+        raise TicketFileError(f"layer {name} of the ticket has channels that its groups do not divide")
+    gain = item["gain"]
+    if not isinstance(gain, float) or not math.isfinite(gain) or gain <= 0:
+        raise TicketFileError(f"layer {name} of the ticket has the gain {gain!r}; it must be a positive number")
+    return Layer(
+        name=name,
+        index=_size(item["index"], "index", smallest=0, largest=MAX_LAYERS - 1),
+        wiring=wiring,
+        width=_size(item["width"], "width", largest=_WIDEST),
+        constants=_size(item["constants"], "constants", smallest=0, largest=2 * _WIDEST),
+        nonnegative=_typed(item, "nonnegative", bool),
+        gain=gain,
+    )
+
+
+def _kept(layer: Layer, number: int, tensors: dict[str, npt.NDArray[Any]]) -> KeptLayer:
+    data, counts = tensors[f"layers.{number}.kept"], tensors[f"layers.{number}.counts"]
+    if data.dtype != np.uint8 or counts.dtype != np.uint32 or data.ndim != 1 or counts.ndim != 1:
+        raise TicketFileError(f"layer {layer.name} of the ticket has tensors of another type than uint8 and uint32")
+    inputs = layer.wiring.in_channels
+    groups = layer.wiring.groups if layer.constants else 0
+    if counts.size != inputs + groups:
+        raise TicketFileError(
+            f"layer {layer.name} of the ticket has {counts.size} blocks; its shape asks for {inputs + groups}"
+        )
+    limits = [layer.filters_per_channel] * inputs + [layer.constants] * groups
+    blocks = decode_blocks(data, counts, limits, layer.name)
+    return KeptLayer(layer, tuple(blocks[:inputs]), tuple(blocks[inputs:]))
+
+
+def _box(
+    metadata: dict[str, Any], tensors: dict[str, npt.NDArray[Any]], name: str, shape: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    values = tensors[name] if metadata[name] is None else np.asarray(metadata[name])
+    if values.dtype != np.float64 or not np.isfinite(values).all() or values.shape not in ((), shape):
+        raise TicketFileError(f"the ticket's {name!r} must be finite and of shape () or {shape}")
+    return values.copy()
+
+
+def _typed(item: dict[str, Any], key: str, kind: type[Any]) -> Any:
+    value = item[key]
+    if not isinstance(value, kind):
+        raise TicketFileError(f"the ticket's {key!r} is a {type(value).__name__}, not a {kind.__name__}")
+    return value
+
+
+def _size(value: Any, key: str, smallest: int = 1, largest: int = 1 << 31) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not smallest <= value <= largest:
+        raise TicketFileError(f"the ticket's {key!r} is {str(value)[:40]}, not a whole number from {smallest} to {largest}")
+    return value
+
+
+def _pair(item: dict[str, Any], key: str, smallest: int = 1) -> tuple[int, int]:
+    value = _typed(item, key, list)
+    if len(value) != 2:
+        raise TicketFileError(f"the ticket's {key!r} has {len(value)} entries, not 2")
+    return _size(value[0], key, smallest), _size(value[1], key, smallest)

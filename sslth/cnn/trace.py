@@ -1,0 +1,251 @@
+"""The graph of a network's forward: traced on a copy, checked against the network, or the reason why not."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+__all__ = ["Traced", "canonical_names", "operation_name", "tensors_of", "trace"]
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A network's graph, or the reason why there is none.
+
+    Attributes
+    ----------
+    model : nn.Module
+        The network in evaluation mode: a copy, unless copying is what failed.
+    graph_module : torch.fx.GraphModule or None
+        Its forward as a graph that calls the copy's modules.
+    reason : str or None
+        One sentence; given exactly when there is no graph.
+    """
+
+    model: nn.Module
+    graph_module: fx.GraphModule | None
+    reason: str | None
+
+    def __post_init__(self) -> None:
+        if (self.graph_module is None) == (self.reason is None):
+            raise ValueError("a trace has either a graph or a reason")
+
+
+def trace(model: nn.Module, example_input: Tensor) -> Traced:
+    """Trace a copy of the model in evaluation mode and check the graph at the example.
+
+    Parameters
+    ----------
+    model : nn.Module
+        It is not changed; torch.nn's modules become single nodes of the graph, others are traced through.
+    example_input : tensor [batch, ...]
+        In the model's own dtype and on its device.
+
+    Returns
+    -------
+    Traced
+        Without a graph where tracing fails (control flow that depends on the input), where the output is
+        not made of finite tensors, where a value is overwritten in place and read again, and where the
+        graph computes something else than the model.
+
+    Examples
+    --------
+    >>> trace(nn.Sequential(nn.Linear(2, 1), nn.ReLU()), torch.zeros(1, 2)).reason is None
+    True
+    >>> trace(nn.Sequential(nn.Linear(2, 1), nn.ReLU()), torch.zeros(1, 3)).graph_module is None
+    True
+    """
+    try:
+        twin = copy.deepcopy(model).eval()
+    except Exception as error:
+        return Traced(model, None, f"the model cannot be copied: {_one_line(error)}")
+    try:
+        with torch.no_grad():
+            expected = tensors_of(twin(example_input.clone()))
+    except Exception as error:
+        return Traced(twin, None, f"the model fails at the example input: {_one_line(error)}")
+    if expected is None:
+        return Traced(twin, None, "the model returns something else than tensors, or tuples or dicts of them")
+    if not all(torch.isfinite(tensor).all() for tensor in expected):
+        return Traced(twin, None, "the model's output at the example input is not finite")
+    try:
+        graph_module = fx.symbolic_trace(twin)
+        with torch.no_grad():
+            found = tensors_of(graph_module(example_input.clone()))
+    except Exception as error:
+        return Traced(twin, None, f"the forward cannot be traced: {_one_line(error)}")
+    same = found is not None and len(found) == len(expected)
+    same = same and all(
+        a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-6 * float(b.abs().max()))
+        for a, b in zip(found or (), expected, strict=False)
+        if b.numel() > 0
+    )
+    if not same:
+        return Traced(twin, None, "the traced graph computes something else than the model at the example")
+    overwritten = _overwritten_node(graph_module)
+    if overwritten is not None:
+        return Traced(twin, None, f"`{overwritten}` overwrites in place a value that is read again later")
+    return Traced(twin, graph_module, None)
+
+
+def tensors_of(value: Any) -> tuple[Tensor, ...] | None:
+    """Return the tensors of nested tuples, lists and dicts in order; None if anything else is in there."""
+    if isinstance(value, Tensor):
+        return (value,)
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, tuple | list) or not value:
+        return None
+    found: list[Tensor] = []
+    for item in value:
+        inner = tensors_of(item)
+        if inner is None:
+            return None
+        found.extend(inner)
+    return tuple(found)
+
+
+def canonical_names(model: nn.Module) -> dict[str, str]:
+    """Map every qualified module name to the first name of the same module, which is what graphs use."""
+    first: dict[int, str] = {}
+    names: dict[str, str] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names[name] = first.setdefault(id(module), name)
+    return names
+
+
+# The operations that signs and bounds know, by the name that torch, torch.nn.functional, Tensor or
+# operator gives them. Rules look operations up by identity through this table, so that a user's
+# function that happens to be called `relu` is never mistaken for torch's.
+_NAMES = """
+    relu relu6 leaky_relu hardtanh sigmoid logsigmoid tanh gelu silu elu selu celu softplus softsign hardswish
+    hardsigmoid hardshrink softshrink tanhshrink mish abs square pow exp sqrt clamp clip clamp_min clamp_max pow
+    softmax log_softmax max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d
+    adaptive_max_pool1d adaptive_max_pool2d dropout dropout1d dropout2d dropout3d alpha_dropout
+    feature_alpha_dropout mean sum amax amin maximum minimum add sub mul div truediv neg negative
+    cat concat concatenate stack flatten unflatten view view_as reshape permute transpose swapaxes swapdims
+    movedim moveaxis squeeze unsqueeze contiguous clone detach expand expand_as repeat t chunk split unbind
+    narrow select flip roll getitem getattr pad interpolate pixel_shuffle pixel_unshuffle channel_shuffle
+    float double to size dim numel stride type_as rsub multiply divide subtract true_divide absolute tile
+""".split()
+_VIEWS = frozenset(
+    """flatten unflatten view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze
+    unsqueeze contiguous detach expand expand_as t chunk split unbind narrow select getitem getattr float double
+    to type_as dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout""".split()
+)
+_VIEW_MODULES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_SYNONYMS = {
+    "clip": "clamp",
+    "concat": "cat",
+    "concatenate": "cat",
+    "negative": "neg",
+    "truediv": "div",
+    "divide": "div",
+    "true_divide": "div",
+    "multiply": "mul",
+    "subtract": "sub",
+    "absolute": "abs",
+    "iadd": "add",
+    "isub": "sub",
+    "imul": "mul",
+    "itruediv": "div",
+}
+
+
+def _function_names() -> dict[Any, str]:
+    table: dict[Any, str] = {getattr: "getattr"}
+    for name in _NAMES:
+        for space in (operator, torch, F, Tensor):
+            for spelling in (name, name + "_"):
+                function = getattr(space, spelling, None)
+                if callable(function):
+                    table[function] = _SYNONYMS.get(name, name)
+    for name in ("iadd", "isub", "imul", "itruediv"):
+        table[getattr(operator, name)] = _SYNONYMS[name]
+    return table
+
+
+_FUNCTIONS = _function_names()
+
+
+def operation_name(node: fx.Node) -> str | None:
+    """Return the plain name of a node's function or method, synonyms and in-place forms unified.
+
+    None for modules and for functions that are not torch's or are not known here.
+    """
+    if node.op == "call_function":
+        return _FUNCTIONS.get(node.target)
+    if node.op == "call_method" and isinstance(node.target, str):
+        name = node.target if node.target.startswith("__") else node.target.removesuffix("_")
+        return _SYNONYMS.get(name, name) if name in _NAMES else None
+    return None
+
+
+def _is_in_place(node: fx.Node, graph_module: fx.GraphModule) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(graph_module.get_submodule(str(node.target)), "inplace", False))
+    if node.op == "call_method":
+        written = str(node.target).endswith("_") and not str(node.target).endswith("__")
+    elif node.op == "call_function":
+        target: Callable[..., Any] = node.target  # type: ignore[assignment]
+        name = str(getattr(target, "__name__", ""))
+        augmented = getattr(target, "__module__", "") == "_operator" and name in _AUGMENTED
+        written = augmented or (name.endswith("_") and not name.endswith("__"))
+    else:
+        return False
+    # `inplace` may also be positional (F.relu(x, True)): any True in such a call is suspect enough.
+    return written or bool(node.kwargs.get("inplace")) or "out" in node.kwargs or _has_true(node)
+
+
+_TAKES_INPLACE = frozenset(
+    """relu relu6 leaky_relu hardtanh elu selu celu silu hardswish hardsigmoid mish dropout dropout1d
+    dropout2d dropout3d alpha_dropout feature_alpha_dropout""".split()
+)
+_AUGMENTED = frozenset(
+    "iadd isub imul itruediv ifloordiv imod ipow imatmul iand ior ixor ilshift irshift".split()
+)
+
+
+def _has_true(node: fx.Node) -> bool:
+    known = operation_name(node)
+    suspect = known is None or known in _TAKES_INPLACE
+    return suspect and node.op == "call_function" and any(argument is True for argument in node.args[1:])
+
+
+def _overwritten_node(graph_module: fx.GraphModule) -> str | None:
+    """Return an in-place node after which an older view of the same memory is read; None if there is none."""
+    memory: dict[fx.Node, int] = {}  # nodes with the same number may share memory
+    order: dict[fx.Node, int] = {}
+    writes: list[tuple[fx.Node, int]] = []
+    for position, node in enumerate(graph_module.graph.nodes):
+        order[node] = position
+        inputs: Iterable[fx.Node] = node.all_input_nodes
+        for other, group in writes:
+            if any(memory[source] == group and order[source] < order[other] for source in inputs):
+                return str(other.target)
+        memory[node] = position
+        if not node.all_input_nodes:
+            continue
+        source = node.all_input_nodes[0]
+        in_place = _is_in_place(node, graph_module)
+        views = operation_name(node) in _VIEWS or (
+            node.op == "call_module"
+            and isinstance(graph_module.get_submodule(str(node.target)), _VIEW_MODULES)
+        )
+        if in_place or views:
+            memory[node] = memory[source]
+        if in_place:
+            writes.append((node, memory[source]))
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."

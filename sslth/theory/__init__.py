@@ -1,0 +1,1 @@
+"""What the papers state: bounds, moments, floors. NumPy and SciPy only."""
