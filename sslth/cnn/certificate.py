@@ -22,11 +22,12 @@ from sslth.errors import InvalidInputError
 __all__ = ["Report", "certify_merged", "kernel_errors"]
 
 FloatArray = npt.NDArray[np.float64]
-Progress = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], object]
 
 # Without a graph the lower bound comes from plain float64 evaluation, whose rounding is not bounded
 # rigorously; this share of the outputs' size is subtracted instead, some 1e6 times what is usual.
 _UNPROVED_SLACK = 1e-9
+_CLIPPED = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +169,11 @@ def _rows(data: Tensor | None, box: tuple[Tensor, Tensor], input_shape: tuple[in
     if tuple(data.shape[1:]) != tuple(input_shape):
         raise InvalidInputError(f"data rows have shape {tuple(data.shape[1:])}, not {tuple(input_shape)}")
     rows = data.detach().to("cpu", torch.float64)
-    if not bool(((rows >= box[0]) & (rows <= box[1])).all()):
+    # Data in float32 may leave a float64 box by their rounding; that much is clipped.
+    slack = [_CLIPPED * (1.0 + end.abs()) for end in box]
+    if not bool(((rows >= box[0] - slack[0]) & (rows <= box[1] + slack[1])).all()):
         raise InvalidInputError("some data lie outside the box from `low` to `high` (or are NaN)")
-    return rows
+    return torch.clamp(rows, box[0], box[1])
 
 
 def _uppers(

@@ -18,7 +18,7 @@ from joblib import Parallel, delayed
 from torch import Tensor, nn
 
 from sslth.cnn.box import as_box
-from sslth.cnn.gain import constants_per_width, pursuit_gain
+from sslth.cnn.gain import constants_per_width, few_rows_gain, pursuit_gain
 from sslth.cnn.layers import Layer, find_layers, kernel_and_bias, wiring_of
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.random_layer import Block, RandomLayer
@@ -278,7 +278,7 @@ def _piloted(plan: _Plan, norms: FloatArray, seed: int, max_kept: int, solver: S
     channel = int(norms.argmax())
     best, best_error = plan, math.inf
     for factor in _PILOT_FACTORS:
-        gain = min(plan.layer.gain, pursuit_gain(norms / (factor * math.sqrt(plan.layer.wiring.d)), 0.0, 5, 1) )
+        gain = min(plan.layer.gain, few_rows_gain(longest, plan.layer.wiring.d, factor))
         trial = replace(plan, layer=replace(plan.layer, gain=gain))
         task = next(t for t in trial.tasks(seed) if t.block.channel == channel and not t.block.is_constant)
         filters = _search(task, solver, max_kept)

@@ -7,15 +7,17 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["constants_per_width", "pursuit_gain"]
+__all__ = ["constants_per_width", "few_rows_gain", "pursuit_gain"]
 
-_LARGEST_SHARE = 0.2  # of n, at n >= 28 d: measured, see docs/decisions/0002-gain.md
-_SHARE_AT_SEVEN = 0.1
+# The share c of n that the largest block's length may be, measured for sorted pursuit: docs/decisions/0002-gain.md
+_SHARE_AT_SEVEN = 0.12  # n = 7 d and below
+_SHARE_PER_DOUBLING = 0.04
+_LARGEST_SHARE = 0.22
 _MOST_BIAS_ROWS = 4
 
 
 def pursuit_gain(norms: npt.NDArray[np.float64], bias_norm: float, width: int, d: int) -> float:
-    """The gain for which the largest block is c * n long, c = 0.1 sqrt(n / 7d), at most 0.2.
+    """The gain for which the largest block is c * n long: c = 0.12 at n = 7 d, 0.2 at n = 28 d.
 
     norms float64[blocks] are the Euclidean norms of the layer's blocks; a bias block counts with the rows that
     `constants_per_width` gives it. 1.0 for a layer of zeros.
@@ -25,8 +27,13 @@ def pursuit_gain(norms: npt.NDArray[np.float64], bias_norm: float, width: int, d
         longest = max(longest, bias_norm / constants_per_width(norms, bias_norm))
     if longest == 0.0:
         return 1.0
-    share = min(_LARGEST_SHARE, _SHARE_AT_SEVEN * math.sqrt(width / (7 * d)))
-    return _with_few_bits(share * width / longest)
+    share = _SHARE_AT_SEVEN + _SHARE_PER_DOUBLING * math.log2(max(1.0, width / (7 * d)))
+    return _with_few_bits(min(_LARGEST_SHARE, share) * width / longest)
+
+
+def few_rows_gain(longest: float, d: int, factor: float) -> float:
+    """The gain for which a block of the given norm is factor * sqrt(d) long: what few kept rows can reach."""
+    return _with_few_bits(factor * math.sqrt(d) / longest)
 
 
 def constants_per_width(norms: npt.NDArray[np.float64], bias_norm: float) -> int:

@@ -104,16 +104,17 @@ def join_cells(
     pair of cells whose boxes cannot meet the target within the limit is dropped, a larger cell is opened, two
     leaves are joined by a window of b that slides down as a goes up in column 0 (Horowitz and Sahni 1974).
 
-    stack int64[., 3] holds (cell a, cell b, where in a to go on or -1), place int64[1] its height; both are
-    modified in place, as is the candidate buffer (errors, codes, control). Codes are columns of a and b.
+    stack int64[., 4] holds (cell a, cell b, where in a and where in b to go on, or -1), place int64[1] its height;
+    both are modified in place, as is the candidate buffer (errors, codes, control). Codes are columns of a and b.
     """
     d = target.size
     key_a, key_b = columns_a[0], columns_b[0]
     work = 0
+    paused = False
     limit = min(control[3], control[1] + control[2])
-    while place[0] > 0 and work < steps and limit >= 0 and control[0] < errors.size:
+    while place[0] > 0 and work < steps and limit >= 0 and control[0] < errors.size and not paused:
         top = place[0] - 1
-        i, j, resume = stack[top]
+        i, j, p, resume = stack[top]
         place[0] = top
         work += 1
         apart = False
@@ -123,34 +124,25 @@ def join_cells(
                 break
         if apart:
             continue
-        size_a, size_b = last_a[i] - first_a[i], last_b[j] - first_b[j]
-        if child_a[i] >= 0 and (size_a >= size_b or child_b[j] < 0):
+        open_a = child_a[i] >= 0 and (child_b[j] < 0 or last_a[i] - first_a[i] >= last_b[j] - first_b[j])
+        if open_a or child_b[j] >= 0:
             for k in range(2):
-                stack[top + k, 0] = child_a[i] + 1 - k
-                stack[top + k, 1] = j
+                stack[top + k, 0] = child_a[i] + 1 - k if open_a else i
+                stack[top + k, 1] = j if open_a else child_b[j] + 1 - k
                 stack[top + k, 2] = -1
+                stack[top + k, 3] = -1
             place[0] = top + 2
             continue
-        if child_b[j] >= 0:
-            for k in range(2):
-                stack[top + k, 0] = i
-                stack[top + k, 1] = child_b[j] + 1 - k
-                stack[top + k, 2] = -1
-            place[0] = top + 2
-            continue
-        start_b, stop_b = first_b[j], last_b[j]
-        p = resume
-        if resume < 0:
-            p = first_a[i] + np.searchsorted(
-                key_a[first_a[i] : last_a[i]], target[0] - limit - key_b[stop_b - 1]
-            )
-        if p == last_a[i]:
+        start_b, stop_a, stop_b = first_b[j], last_a[i], last_b[j]
+        if p < 0:
+            p = first_a[i] + np.searchsorted(key_a[first_a[i] : stop_a], target[0] - limit - key_b[stop_b - 1])
+        if p == stop_a:
             continue
         q = start_b + np.searchsorted(key_b[start_b:stop_b], target[0] - limit - key_a[p])
-        while p < last_a[i] and work < steps and control[0] < errors.size:
+        while p < stop_a and work < steps and control[0] < errors.size:
             want = target[0] - key_a[p]
             if want + limit < key_b[start_b]:
-                p = last_a[i]
+                p = stop_a
                 break
             work += 1
             far = False
@@ -161,13 +153,15 @@ def join_cells(
                     break
             if far:
                 p += 1
+                resume = -1
                 continue
             while q > start_b and key_b[q - 1] >= want - limit:
                 q -= 1
             while q < stop_b and key_b[q] < want - limit:
                 q += 1
-            r = q
-            accepted = False
+            r = max(q, resume)
+            resume = -1
+            work -= r
             while r < stop_b and key_b[r] - want <= limit:
                 error = abs(key_b[r] - want)
                 for c in range(1, d):
@@ -175,8 +169,8 @@ def join_cells(
                         break
                     error = max(error, abs(columns_a[c, p] + columns_b[c, r] - target[c]))
                 if error <= limit:
-                    # a full buffer ends the search at this a; it is then scanned again from the start
                     if control[0] == errors.size:
+                        paused = True
                         break
                     errors[control[0]] = error
                     codes[control[0], 0] = p
@@ -184,15 +178,19 @@ def join_cells(
                     control[0] += 1
                     control[1] = min(control[1], error)
                     limit = min(control[3], control[1] + control[2])
-                    accepted = accepted or error <= control[4]
+                    if error <= control[4] or limit < 0:
+                        r += 1
+                        paused = True
+                        break
                 r += 1
-            work += r - q
-            if accepted:
+            work += r
+            if paused:
+                resume = r
                 break
             p += 1
-        if p < last_a[i]:
-            stack[top, 0], stack[top, 1], stack[top, 2] = i, j, p
+        if p < stop_a:
+            stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = i, j, p, resume
             place[0] = top + 1
-            if control[4] >= 0 and control[1] <= control[4]:
+            if work >= steps or control[0] == errors.size:
                 break
     return work

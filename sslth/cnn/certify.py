@@ -1,0 +1,100 @@
+"""The public certificate: how far a ticket and a model can be apart, for all inputs of the box."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslth.cnn.box import as_box
+from sslth.cnn.certificate import Report, certify_merged
+from sslth.cnn.extract import resolve_device
+from sslth.cnn.progress import Progress, report_progress
+from sslth.cnn.signs import nonnegative_inputs
+from sslth.cnn.ticket import Ticket
+from sslth.cnn.trace import trace
+from sslth.errors import InvalidInputError
+from sslth.subset_sum.random_weights import checked_seed
+
+__all__ = ["Report", "certify"]
+
+
+def certify(
+    ticket: Ticket,
+    model: nn.Module,
+    low: Any = None,
+    high: Any = None,
+    device: str = "auto",
+    *,
+    data: Tensor | None = None,
+    starts: int = 32,
+    steps: int = 60,
+    seed: int = 0,
+    progress: bool | Progress = False,
+) -> Report:
+    """Prove how far ticket and model can be apart on a box of inputs, and attain as much of it as possible.
+
+    Parameters
+    ----------
+    ticket : Ticket
+    model : torch.nn.Module
+        The target network, with its trained weights.
+    low, high : float or array, optional
+        The box; None for the ticket's own.
+    device : str
+        Where gradients climb for the attained error; the proof is in float64 on the CPU.
+    data : Tensor[rows, *input_shape], optional
+        Inputs of the box: all are evaluated, the worst of them climbed from.
+    starts, steps : int
+        Points that climb, and steps of each.
+    seed : int
+        Of the random starts.
+    progress : bool or callable(done, total, stage)
+
+    Returns
+    -------
+    Report
+        `.upper` is proved for every input in the box, `.lower` is attained by `.witness`. Both are about the real
+        functions of the stored weights.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model's layers are not those of the ticket, the box is not finite, or it is so wide that a layer
+        whose filters were chosen for non-negative inputs could see negative ones.
+
+    Notes
+    -----
+    Costs about ten forward passes of the merged network for the proof and 4 * starts * steps of one input each for
+    the attained error.
+    """
+    ticket.check_wiring(model)
+    bottom, top = as_box(
+        ticket.low if low is None else low, ticket.high if high is None else high, ticket.input_shape
+    )
+    middle = torch.as_tensor((bottom + top) / 2).expand(ticket.input_shape)[None]
+    traced = trace(model, middle.to(next(model.parameters()).dtype).to(next(model.parameters()).device))
+    names = [kept.layer.name for kept in ticket.layers]
+    signs = nonnegative_inputs(traced, names, bool((bottom >= 0).all()))
+    for kept in ticket.layers:
+        if kept.layer.nonnegative and not signs[kept.layer.name]:
+            raise InvalidInputError(
+                f"layer {kept.layer.name} of the ticket was made for non-negative inputs, but on this box or in this "
+                f"model they may be negative; extract again with the wider box"
+            )
+    with report_progress(progress) as report:
+        return certify_merged(
+            model,
+            traced,
+            ticket.merged_layers(),
+            bottom,
+            top,
+            ticket.input_shape,
+            device=resolve_device(device),
+            data=data,
+            starts=starts,
+            steps=steps,
+            seed=checked_seed(seed),
+            progress=report,
+        )

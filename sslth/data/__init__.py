@@ -1,0 +1,1 @@
+"""Data sets: the digits bundled with scikit-learn."""
