@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch import Tensor, fx, nn
 from sslth.cnn.intervals import Interval, round_down, round_up
 from sslth.cnn.trace import operation_name
 
-__all__ = ["Curve", "curve_of"]
+__all__ = ["Curve", "curve_of", "relu_curve"]
 
 _INF = math.inf
 # Bounds the rounding of a few float64 elementary functions composed (each is within 2 ulp or so).
@@ -114,7 +115,7 @@ def _piecewise(
     """Return a continuous function with the given slopes between the knots."""
     corners = tuple(
         (knot, slope)
-        for knot, around in zip(knots, zip(slopes[:-1], slopes[1:], strict=True), strict=True)
+        for knot, around in zip(knots, itertools.pairwise(slopes), strict=True)
         for slope in around
     )
 
@@ -127,7 +128,8 @@ def _piecewise(
     return Curve(value, slope_at, corners, **limits)
 
 
-def _relu(inplace: bool = False) -> Curve:  # noqa: ARG001  (torch's signature)
+def relu_curve(inplace: bool = False) -> Curve:  # noqa: ARG001  (torch's signature)
+    """Return the curve of max(x, 0)."""
     return _piecewise(torch.relu, (0.0,), (0.0, 1.0), bottom=0.0, exact=True, rounding=0.0)
 
 
@@ -200,7 +202,10 @@ def _gelu(approximate: str = "none") -> Curve:
     if approximate == "none":
         # f'' = phi(x)·(2 - x²): the slope turns at ±sqrt(2); f' = 0 at the valley.
         return Curve(
-            F.gelu, _gelu_slope, ((-1.41421356237, -0.1289041452), (1.41421356237, 1.1289041452)), -0.7517915246936
+            F.gelu,
+            _gelu_slope,
+            ((-1.41421356237, -0.1289041452), (1.41421356237, 1.1289041452)),
+            -0.7517915246936,
         )
     return Curve(
         lambda x: F.gelu(x, approximate="tanh"),
@@ -227,7 +232,9 @@ def _silu(inplace: bool = False) -> Curve:  # noqa: ARG001
         gate = torch.sigmoid(x)
         return gate * (1.0 + x * torch.sigmoid(-x))
 
-    return Curve(F.silu, slope, ((-2.39935728052, -0.0998393202), (2.39935728052, 1.0998393202)), -1.2784645427611)
+    return Curve(
+        F.silu, slope, ((-2.39935728052, -0.0998393202), (2.39935728052, 1.0998393202)), -1.2784645427611
+    )
 
 
 def _mish(inplace: bool = False) -> Curve:  # noqa: ARG001
@@ -236,7 +243,9 @@ def _mish(inplace: bool = False) -> Curve:  # noqa: ARG001
         return squashed + x * (1.0 - squashed**2) * torch.sigmoid(x)
 
     # torch computes softplus by a threshold of 20 here; tanh(20) = 1 in float64, so nothing jumps.
-    return Curve(F.mish, slope, ((-2.25637639638, -0.1125261224), (1.49057117949, 1.0884981617)), -1.1924312145155)
+    return Curve(
+        F.mish, slope, ((-2.25637639638, -0.1125261224), (1.49057117949, 1.0884981617)), -1.1924312145155
+    )
 
 
 def _elu(alpha: float = 1.0, inplace: bool = False) -> Curve:  # noqa: ARG001
@@ -311,7 +320,7 @@ def _square() -> Curve:
 
 
 _MAKERS: dict[str, Callable[..., Curve]] = {
-    "relu": _relu,
+    "relu": relu_curve,
     "relu6": _relu6,
     "leaky_relu": _leaky_relu,
     "hardtanh": _hardtanh,
@@ -339,7 +348,7 @@ _MAKERS: dict[str, Callable[..., Curve]] = {
 }
 
 _MODULES: dict[type[nn.Module], Callable[[Any], Curve]] = {
-    nn.ReLU: lambda _: _relu(),
+    nn.ReLU: lambda _: relu_curve(),
     nn.ReLU6: lambda _: _relu6(),
     nn.LeakyReLU: lambda m: _leaky_relu(m.negative_slope),
     nn.Hardtanh: lambda m: _hardtanh(m.min_val, m.max_val),

@@ -1,15 +1,17 @@
-"""The search for inputs at which ticket and target differ most: gradient signs, from data and random starts."""
+"""The search for inputs at which ticket and target differ most, by the signs of gradients."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from sslth.cnn.merged import MergedLayer, merged_module
+from sslth.cnn.progress import Progress
 from sslth.cnn.trace import tensors_of
 from sslth.errors import InvalidInputError
 
@@ -19,6 +21,8 @@ __all__ = ["Attack", "attack"]
 _CANDIDATES = 4
 # Entries of one evaluated chunk of inputs; keeps memory bounded for large images.
 _CHUNK = 2**20
+# Shares of the box's side that the first and the last step take.
+_FIRST_STEP, _LAST_STEP = 0.5, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,7 @@ def attack(
     starts: int,
     steps: int,
     seed: int,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Attack:
     """Climb |ticket_i - target_i| inside the box; i is the output that is largest at each start.
 
@@ -68,10 +72,10 @@ def attack(
 
     Notes
     -----
-    Every step moves each coordinate by the same share of its side of the box, in the direction of the
-    gradient's sign, and is taken back, and halved, where it does not raise the objective. Rectified
-    networks are piecewise linear, so the first, full step already tries the corner that is best for
-    the linear piece of the start.
+    Projected ascent: every step moves each coordinate by the same share of its side of the box in the
+    direction of the gradient's sign; the share falls geometrically from 1/2 to 1/100, and the best point
+    of the path counts. (Taking back and halving steps that do not rise found a quarter less on a small
+    rectified network, with as many evaluations: the function is full of small ridges.)
     """
     pair = _Pair(model, merged, device)
     low, high = box[0].to(device), box[1].to(device)
@@ -86,18 +90,25 @@ def attack(
         if progress is not None:
             progress(done, total, "certify")
 
-    for chunk in rows.split(per_chunk):
-        found.append((chunk, *(t.cpu() for t in pair.values(chunk.to(device)))))
+    for chunk in _chunks(rows, per_chunk):
+        values, sizes = pair.values(chunk.to(device))
+        found.append((chunk, values.cpu(), sizes.cpu()))
         report(len(chunk))
     begin = _starts(box, found, starts, torch.Generator().manual_seed(seed))
-    for chunk in begin.split(per_chunk):
-        points = pair.climb(chunk.to(device), low, high, steps, lambda: report(len(chunk)))  # noqa: B023
-        found.append((points.cpu(), *(t.cpu() for t in pair.values(points))))
+    for chunk in _chunks(begin, per_chunk):
+        points = pair.climb(chunk.to(device), low, high, steps, partial(report, len(chunk)))
+        values, sizes = pair.values(points)
+        found.append((points.cpu(), values.cpu(), sizes.cpu()))
     points, values, sizes = (torch.cat(parts) for parts in zip(*found, strict=True))
     if not bool(torch.isfinite(values).all()):
         raise InvalidInputError("the networks' outputs are not finite somewhere in the box")
     best = torch.argsort(values, descending=True, stable=True)[:_CANDIDATES]
     return Attack(points[best], values[best], sizes[best], pair.output_shapes)
+
+
+def _chunks(rows: Tensor, size: int) -> Iterator[Tensor]:
+    for begin in range(0, len(rows), size):
+        yield rows[begin : begin + size]
 
 
 def _starts(
@@ -156,31 +167,25 @@ class _Pair:
     def climb(self, x: Tensor, low: Tensor, high: Tensor, steps: int, tick: Callable[[], None]) -> Tensor:
         """Return the points reached from x, each the best of its path."""
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            chosen: Tensor | None = None
-            sign = torch.ones(len(x), dtype=x.dtype, device=x.device)
-            share = torch.full((len(x),), 1.0, dtype=x.dtype, device=x.device)
-            best, gradient = torch.full_like(share, -torch.inf), torch.zeros_like(x)
-            place, trial = x, x
+            best = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
+            place, chosen, sign = x, None, best
             shape = (-1,) + (1,) * (x.ndim - 1)
-            for _ in range(steps + 1):
-                trial = trial.detach().requires_grad_(True)
+            for step in range(steps):
+                trial = x.detach().requires_grad_(True)
                 outputs = self._differences(trial)
                 if chosen is None:
                     chosen = outputs.detach().abs().argmax(dim=1, keepdim=True)
                     sign = torch.sign(outputs.detach().gather(1, chosen)).squeeze(1)
                     sign = torch.where(sign == 0, 1.0, sign)
                 value = sign * outputs.gather(1, chosen).squeeze(1)
-                slope = torch.zeros_like(trial)
+                slope = None
                 if value.requires_grad:
                     slope = torch.autograd.grad(value.sum(), trial, allow_unused=True)[0]
-                    slope = torch.zeros_like(trial) if slope is None else slope
                 better = value.detach() > best
-                pick = better.reshape(shape)
-                place = torch.where(pick, trial.detach(), place)
-                gradient = torch.where(pick, slope, gradient)
                 best = torch.where(better, value.detach(), best)
-                share = torch.where(better, share, 0.5 * share)
-                move = share.reshape(shape) * (high - low) * torch.sign(gradient)
-                trial = torch.clamp(place + move, low, high)
+                place = torch.where(better.reshape(shape), trial.detach(), place)
+                if slope is not None:
+                    share = _FIRST_STEP * (_LAST_STEP / _FIRST_STEP) ** (step / max(1, steps - 1))
+                    x = torch.clamp(trial.detach() + share * (high - low) * torch.sign(slope), low, high)
                 tick()
         return place

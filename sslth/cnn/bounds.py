@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sslth.cnn.activations import Curve
+from sslth.cnn.activations import Curve, relu_curve
 from sslth.cnn.intervals import (
     Interval,
     add,
@@ -27,16 +27,21 @@ from sslth.cnn.intervals import (
     multiply,
     point,
     positive_image,
+    round_down,
+    round_up,
 )
 from sslth.cnn.merged import MergedLayer
 
 __all__ = [
+    "RELU",
     "Enclosure",
     "UnsupportedOperation",
     "averaged",
     "batch_norm",
     "constant",
     "curved",
+    "exact",
+    "layer_operation",
     "log_softmax",
     "maximum",
     "product",
@@ -44,9 +49,11 @@ __all__ = [
     "softmax",
     "summed",
     "weighted_layer",
+    "with_shift",
 ]
 
 _EPS = 2.0**-52
+RELU = relu_curve()
 
 
 class UnsupportedOperation(Exception):
@@ -88,9 +95,14 @@ class Enclosure:
 
 def constant(value: Tensor) -> Enclosure:
     """Return the enclosure of a tensor that both networks hold alike."""
-    exact = value.detach().to("cpu", torch.float64)
-    zero = torch.zeros_like(exact)
-    return Enclosure(Interval(exact, exact), Interval(exact, exact), Interval(zero, zero))
+    value = exact(value)
+    zero = torch.zeros_like(value)
+    return Enclosure(point(value), point(value), point(zero))
+
+
+def with_shift(target: Interval, shift: Interval) -> Enclosure:
+    """Return the enclosure whose ticket is only known by its difference from the target."""
+    return Enclosure(target, add(target, shift), shift)
 
 
 def sharpened(target: Interval, ticket: Interval, shift: Interval) -> Enclosure:
@@ -103,10 +115,10 @@ def sharpened(target: Interval, ticket: Interval, shift: Interval) -> Enclosure:
 def curved(curve: Curve, x: Enclosure) -> Enclosure:
     """Apply a scalar function: the difference is a slope, somewhere between x and x̂, times δ."""
     hull = Interval(torch.minimum(x.target.low, x.ticket.low), torch.maximum(x.target.high, x.ticket.high))
-    shift = multiply(curve.slopes(hull), x.shift)
+    slopes = curve.slopes(hull)
+    shift = multiply(slopes, x.shift)
     if curve.exact:
         # Slope exactly one, or a shift of exactly zero, needs no rounding.
-        slopes = curve.slopes(hull)
         same = (slopes.low == 1) & (slopes.high == 1)
         flat = ((slopes.low == 0) & (slopes.high == 0)) | ((x.shift.low == 0) & (x.shift.high == 0))
         shift = Interval(
@@ -121,15 +133,16 @@ def curved(curve: Curve, x: Enclosure) -> Enclosure:
 
 def weighted_layer(module: nn.Module, layer: MergedLayer | None, x: Enclosure) -> Enclosure:
     """Apply a Conv2d or Linear, replaced in the ticket by a merged layer (None: carried over unchanged)."""
-    operation, fan_in, pad = _operation(module)
-    weight = _exact(module.weight)
+    operation, fan_in, pad = layer_operation(module)
+    weight = exact(module.weight)
     x = x.map(pad)
     target = linear_image(operation, weight, None, x.target, fan_in)
     shift = linear_image(operation, weight, None, x.shift, fan_in)
     bias = getattr(module, "bias", None)
-    bias = torch.zeros(weight.shape[0], dtype=torch.float64) if bias is None else _exact(bias)
+    bias = torch.zeros(weight.shape[0], dtype=torch.float64) if bias is None else exact(bias)
     column = (-1, 1, 1) if weight.ndim == 4 else (-1,)
     if layer is not None:
+        layer = layer.on_cpu()
         shift = add(shift, _kernel_error_image(operation, weight, layer, x.ticket, fan_in))
         if layer.bias is not None:
             kept = point(layer.bias, layer.bias_radius)
@@ -179,11 +192,14 @@ def _error(a: Tensor, b: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     return total, (radius + _EPS * total.abs()) * (1.0 + 4.0 * _EPS)
 
 
-def _exact(parameter: Tensor) -> Tensor:
+def exact(parameter: Tensor | nn.Module) -> Tensor:
+    """Return a parameter in float64, in main memory; exact, since no wider type is supported."""
+    if not isinstance(parameter, Tensor):
+        raise UnsupportedOperation("a layer has no weight tensor")
     return parameter.detach().to("cpu", torch.float64)
 
 
-def _operation(
+def layer_operation(
     module: nn.Module,
 ) -> tuple[Callable[[Tensor, Tensor], Tensor], int, Callable[[Tensor], Tensor]]:
     """Return the layer as (bilinear operation, products per output, padding done before it)."""
@@ -202,7 +218,7 @@ def _operation(
 
     def convolve(x: Tensor, weight: Tensor) -> Tensor:
         inside = padding if module.padding_mode == "zeros" else 0
-        return F.conv2d(x, weight, None, stride, inside, dilation, groups)  # type: ignore[arg-type]
+        return F.conv2d(x, weight, None, stride, inside, dilation, groups)
 
     return convolve, fan_in, pad
 
@@ -228,20 +244,16 @@ def batch_norm(module: nn.Module, x: Enclosure) -> Enclosure:
         raise UnsupportedOperation("no bound is known for a batch norm without running statistics")
     shape = (1, -1) + (1,) * (len(x.shape) - 2)
     epsilon = torch.tensor(float(module.eps), dtype=torch.float64)  # type: ignore[arg-type]
-    spread = add(point(_exact(variance)), point(epsilon))
-    root = Interval(
-        torch.nextafter(spread.low.sqrt(), epsilon * 0), torch.nextafter(spread.high.sqrt(), epsilon + torch.inf)
-    )
-    inverse = Interval(
-        torch.nextafter(1.0 / root.high, epsilon * 0), torch.nextafter(1.0 / root.low, epsilon + torch.inf)
-    )
+    spread = add(point(exact(variance)), point(epsilon))
+    root = Interval(round_down(spread.low.sqrt()), round_up(spread.high.sqrt()))
+    inverse = Interval(round_down(1.0 / root.high), round_up(1.0 / root.low))
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-    scale = inverse if weight is None else multiply(point(_exact(weight)), inverse)
+    scale = inverse if weight is None else multiply(point(exact(weight)), inverse)
     scale = scale.map(lambda t: t.reshape(shape))
-    offset = torch.zeros_like(_exact(mean)) if bias is None else _exact(bias)
+    offset = torch.zeros_like(exact(mean)) if bias is None else exact(bias)
 
     def affine(value: Interval) -> Interval:
-        centred = difference(value, point(_exact(mean).reshape(shape)))
+        centred = difference(value, point(exact(mean).reshape(shape)))
         return add(multiply(scale, centred), point(offset.reshape(shape)))
 
     return sharpened(affine(x.target), affine(x.ticket), multiply(scale, x.shift))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from sslth.cnn.ascent import Attack, attack
 from sslth.cnn.bounds import Enclosure, UnsupportedOperation
 from sslth.cnn.merged import MergedLayer
+from sslth.cnn.progress import Progress
 from sslth.cnn.propagation import propagate
+from sslth.cnn.rounding32 import float32_error
 from sslth.cnn.trace import Traced
 from sslth.errors import InvalidInputError
 
 __all__ = ["Report", "certify_merged", "kernel_errors"]
 
 FloatArray = npt.NDArray[np.float64]
-Progress = Callable[[int, int, str], object]
 
 # Without a graph the lower bound comes from plain float64 evaluation, whose rounding is not bounded
 # rigorously; this share of the outputs' size is subtracted instead, some 1e6 times what is usual.
@@ -49,6 +50,10 @@ class Report:
         are not negative, "bias" where neither network has one.
     reason : str or None
         Why ``upper`` is infinite; None where it is finite.
+    float32_error : float
+        Bound on |float32 evaluation - real function| of the merged ticket over the box, under the standard
+        model of rounding (no TF32, no fast convolution algorithms); inf where none is known. It is not part
+        of ``upper`` and ``lower``.
     low, high : float64[*input_shape]
         The box.
     seconds : float
@@ -61,6 +66,7 @@ class Report:
     kernel_error: dict[str, float]
     kernel_error_per_block: dict[str, dict[str, FloatArray]]
     reason: str | None
+    float32_error: float
     low: FloatArray
     high: FloatArray
     seconds: float
@@ -142,6 +148,7 @@ def certify_merged(
         kernel_error={name: _largest_kernel_error(blocks) for name, blocks in per_block.items()},
         kernel_error_per_block=per_block,
         reason=reason,
+        float32_error=float32_error(traced, merged, box[0][None], box[1][None]),
         low=box[0].numpy(),
         high=box[1].numpy(),
         seconds=time.perf_counter() - begun,
@@ -154,7 +161,9 @@ def _box(low: npt.ArrayLike, high: npt.ArrayLike, input_shape: tuple[int, ...]) 
         try:
             array = np.broadcast_to(np.asarray(value, dtype=np.float64), input_shape)
         except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"`{name}` does not broadcast to the input shape {input_shape}") from error
+            raise InvalidInputError(
+                f"`{name}` does not broadcast to the input shape {input_shape}"
+            ) from error
         if not np.isfinite(array).all():
             raise InvalidInputError(f"`{name}` must be finite: a certificate speaks of a bounded box")
         ends.append(torch.from_numpy(np.array(array)))
@@ -193,9 +202,7 @@ def _without_batch(values: Tensor) -> Tensor:
     return values[0] if values.ndim > 0 and values.shape[0] == 1 else values
 
 
-def _proved_lower(
-    traced: Traced, merged: Mapping[str, MergedLayer], found: Attack
-) -> tuple[float, Tensor]:
+def _proved_lower(traced: Traced, merged: Mapping[str, MergedLayer], found: Attack) -> tuple[float, Tensor]:
     """Return the best candidate by what is proved of it; by its float64 value where nothing can be."""
     best, witness = -1.0, found.points[0]
     for candidate, value, size in zip(found.points, found.values, found.sizes, strict=True):
@@ -216,9 +223,7 @@ def _least_magnitude(output: Enclosure) -> float:
     return max(0.0, float(least.max())) if least.numel() else 0.0
 
 
-def kernel_errors(
-    model: nn.Module, merged: Mapping[str, MergedLayer]
-) -> dict[str, dict[str, FloatArray]]:
+def kernel_errors(model: nn.Module, merged: Mapping[str, MergedLayer]) -> dict[str, dict[str, FloatArray]]:
     """Return ‖K̂ - K‖₂ / ‖K‖₂ of every block: by layer, then "positive", "negative", "bias".
 
     Notes
@@ -231,13 +236,15 @@ def kernel_errors(
         module = model.get_submodule(name)
         groups = int(getattr(module, "groups", 1))
         weight = _float64(module.weight)
-        blocks = {"positive": _relative(_blocks(layer.positive, groups), _blocks(weight, groups))}
+        blocks = {"positive": _relative(_blocks(_float64(layer.positive), groups), _blocks(weight, groups))}
         if layer.negative is not None:
-            blocks["negative"] = _relative(_blocks(layer.negative, groups), _blocks(-weight, groups))
+            blocks["negative"] = _relative(
+                _blocks(_float64(layer.negative), groups), _blocks(-weight, groups)
+            )
         bias = getattr(module, "bias", None)
         if bias is not None or layer.bias is not None:
             wanted = torch.zeros(weight.shape[0], dtype=torch.float64) if bias is None else _float64(bias)
-            kept = torch.zeros_like(wanted) if layer.bias is None else layer.bias
+            kept = torch.zeros_like(wanted) if layer.bias is None else _float64(layer.bias)
             blocks["bias"] = _relative(kept.reshape(groups, -1), wanted.reshape(groups, -1))
         result[name] = blocks
     return result

@@ -6,15 +6,17 @@ import copy
 import hashlib
 import math
 import numbers
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from joblib import Parallel, delayed
 from torch import Tensor, nn
 
 from sslth.cnn.box import as_box
@@ -112,7 +114,7 @@ def extract(
     seed = checked_seed(seed)
     if max_kept is not None:
         max_kept = _whole(max_kept, "max_kept", 1, 2 * _WIDEST)
-    threads = _whole(jobs, "jobs", 1, 4096) if jobs is not None else -1
+    threads = _whole(jobs, "jobs", 1, 4096) if jobs is not None else os.cpu_count()
     box = as_box(low, high, tuple(inputs.shape[1:]))
     chosen = _chosen_solver(solver, max_kept)
     gains = _checked_gains(gain, modules)
@@ -135,15 +137,11 @@ def extract(
             plans.append(_plan(name, index, module, width, seed, signs[name], gains.get(name), max_kept, chosen))
         tasks = [task for plan in plans for task in plan.tasks(seed)]
         kept: list[Filters | None] = [None] * len(tasks)
-        workers = Parallel(n_jobs=threads, prefer="threads", return_as="generator_unordered")
-        done = 0
         report(0, len(tasks), "searching blocks")
-        for number, filters in workers(
-            delayed(_search_numbered)(number, task, chosen, max_kept) for number, task in enumerate(tasks)
-        ):
-            kept[number] = filters
-            done += 1
-            report(done, len(tasks), "searching blocks")
+        with closing(_search_all(tasks, chosen, max_kept, threads)) as searched:
+            for done, (number, filters) in enumerate(searched, start=1):
+                kept[number] = filters
+                report(done, len(tasks), "searching blocks")
     answers = iter(filters for filters in kept if filters is not None)
     settings: dict[str, Any] = {"solver": chosen.name, "max_kept": max_kept}
     if traced.reason is not None:
@@ -230,8 +228,17 @@ class _Task:
     target: FloatArray
 
 
-def _search_numbered(number: int, task: _Task, solver: Solver, max_kept: int | None) -> tuple[int, Filters]:
-    return number, _search(task, solver, max_kept)
+def _search_all(
+    tasks: list[_Task], solver: Solver, max_kept: int | None, threads: int | None
+) -> Generator[tuple[int, Filters], None, None]:
+    """Search the blocks on threads (kernels release the GIL); closing the generator starts no further block."""
+    with ThreadPoolExecutor(threads) as pool:
+        futures = {pool.submit(_search, task, solver, max_kept): number for number, task in enumerate(tasks)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _search(task: _Task, solver: Solver, max_kept: int | None) -> Filters:

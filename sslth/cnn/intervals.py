@@ -68,9 +68,7 @@ def point(value: Tensor, radius: Tensor | None = None) -> Interval:
 def add(a: Interval, b: Interval) -> Interval:
     low, high = a.low + b.low, a.high + b.high
     # IEEE sums are zero only if they are exactly zero; keeping that keeps known signs known.
-    return Interval(
-        torch.where(low == 0, low, round_down(low)), torch.where(high == 0, high, round_up(high))
-    )
+    return Interval(torch.where(low == 0, low, round_down(low)), torch.where(high == 0, high, round_up(high)))
 
 
 def difference(a: Interval, b: Interval) -> Interval:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from sslth.cnn.swap import swapped_copy
 from sslth.errors import InvalidInputError, UnsupportedModuleError
 
 __all__ = ["MergedLayer", "TwoSided", "merged_module"]
@@ -58,6 +58,17 @@ class MergedLayer:
                 f"but the kernel has {self.positive.shape[0]} output channels"
             )
 
+    def on_cpu(self) -> MergedLayer:
+        """Return the layer with all its tensors in main memory."""
+        return MergedLayer(
+            self.positive.cpu(),
+            None if self.negative is None else self.negative.cpu(),
+            None if self.bias is None else self.bias.cpu(),
+            self.positive_radius.cpu(),
+            None if self.negative_radius is None else self.negative_radius.cpu(),
+            None if self.bias_radius is None else self.bias_radius.cpu(),
+        )
+
 
 def _check_pair(name: str, value: Tensor | None, radius: Tensor | None) -> None:
     if value is None and radius is None:
@@ -65,7 +76,9 @@ def _check_pair(name: str, value: Tensor | None, radius: Tensor | None) -> None:
     if value is None or radius is None:
         raise InvalidInputError(f"`{name}` and `{name}_radius` must be given together, or both be None")
     if value.dtype != torch.float64 or radius.dtype != torch.float64:
-        raise InvalidInputError(f"`{name}` must be float64, not {value.dtype} with a radius of {radius.dtype}")
+        raise InvalidInputError(
+            f"`{name}` must be float64, not {value.dtype} with a radius of {radius.dtype}"
+        )
     if value.shape != radius.shape:
         raise InvalidInputError(
             f"`{name}` has shape {tuple(value.shape)} but its radius {tuple(radius.shape)}"
@@ -134,11 +147,7 @@ def merged_module(
     >>> ticket(torch.tensor([[1.0, -1.0]], dtype=torch.float64)).item()
     3.0
     """
-    names_of: dict[int, list[str]] = {}
-    modules: dict[str, nn.Module] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        modules[name] = module
-        names_of.setdefault(id(module), []).append(name)
+    modules = dict(model.named_modules(remove_duplicate=False))
     swaps: dict[int, tuple[MergedLayer, nn.Module]] = {}
     for name, layer in merged.items():
         if name not in modules:
@@ -149,16 +158,10 @@ def merged_module(
             raise InvalidInputError(f"`{name}` is a shared module that was given two different layers")
         if earlier is None:
             swaps[id(module)] = (layer, _replacement(name, module, layer, plain))
-    if "" in merged:
-        return swaps[id(model)][1].to(dtype).train(model.training)
-    twin = copy.deepcopy(model)
-    for key, (_, replacement) in swaps.items():
-        replacement.train(modules[names_of[key][0]].training)
-        # A container that is itself shared has several paths to the same slot: setting it twice is harmless.
-        for name in names_of[key]:
-            parent, _, child = name.rpartition(".")
-            setattr(twin.get_submodule(parent), child, replacement)
-    return twin.to(dtype)
+    replacements = {name: swaps[id(modules[name])][1] for name in merged}
+    for name, replacement in replacements.items():
+        replacement.train(modules[name].training)
+    return swapped_copy(model, replacements).to(dtype)
 
 
 def _replacement(name: str, module: nn.Module, layer: MergedLayer, plain: bool) -> nn.Module:
@@ -194,7 +197,7 @@ def _with_weights(name: str, module: nn.Module, weight: Tensor, bias: Tensor | N
             f"the merged kernel of `{name}` has shape {tuple(weight.shape)} "
             f"but the target's has {tuple(fresh.weight.shape)}"
         )
-    device = module.weight.device
+    device = "cpu" if module.weight.is_meta else module.weight.device  # a rebuilt network has no weights yet
     fresh.weight = nn.Parameter(weight.detach().clone().to(device))
     if bias is not None:
         fresh.bias = nn.Parameter(bias.detach().clone().to(device))

@@ -14,9 +14,9 @@ from sslth.cnn.activations import curve_of
 from sslth.cnn.bounds import Enclosure, UnsupportedOperation
 from sslth.cnn.intervals import Interval, divide_by_number
 from sslth.cnn.merged import MergedLayer
-from sslth.cnn.trace import Traced, canonical_names, operation_name
+from sslth.cnn.trace import Traced, canonical_names, operation_name, words
 
-__all__ = ["propagate"]
+__all__ = ["Propagation", "propagate", "run_on"]
 
 
 def propagate(
@@ -56,18 +56,25 @@ def propagate(
     >>> ones, zeros = torch.ones(1, 1).double(), torch.zeros(1, 1).double()
     >>> layer = MergedLayer(2.5 * ones, None, None, zeros, None, None)
     >>> (out,) = propagate(trace(net, ones), {"0": layer}, zeros, ones)
-    >>> round(out.shift.low.item(), 9), round(out.shift.high.item(), 9)
-    (0.0, 0.5)
+    >>> round(out.shift.high.item(), 9)
+    0.5
     """
+    zero = torch.zeros_like(low)
+    box = Enclosure(Interval(low, high), Interval(low, high), Interval(zero, zero))
+    return run_on(traced, merged, box, Propagation)
+
+
+def run_on(
+    traced: Traced, merged: Mapping[str, MergedLayer], box: Enclosure, rules: type[Propagation]
+) -> tuple[Enclosure, ...]:
+    """Run the graph on the enclosure of its input; every failure becomes UnsupportedOperation."""
     if traced.graph_module is None:
         raise UnsupportedOperation(str(traced.reason))
     names = canonical_names(traced.model)
     layers = {names[name]: layer for name, layer in merged.items()}
-    zero = torch.zeros_like(low)
-    box = Enclosure(Interval(low, high), Interval(low, high), Interval(zero, zero))
     with torch.no_grad():
         try:
-            result = _Propagation(traced.graph_module, layers).run(box)
+            result = rules(traced.graph_module, layers).run(box)
         except UnsupportedOperation:
             raise
         except Exception as error:
@@ -88,7 +95,7 @@ def _enclosures_of(value: Any) -> tuple[Enclosure, ...]:
     raise UnsupportedOperation("an output is no tensor")
 
 
-class _Propagation(fx.Interpreter):
+class Propagation(fx.Interpreter):
     """Runs the graph on enclosures instead of tensors."""
 
     def __init__(self, graph_module: fx.GraphModule, layers: Mapping[str, MergedLayer]) -> None:
@@ -96,13 +103,19 @@ class _Propagation(fx.Interpreter):
         self._layers = layers
         self._graph_module = graph_module
 
+    def module_of(self, node: fx.Node) -> nn.Module | None:
+        return self._graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+    def layer_of(self, node: fx.Node) -> MergedLayer | None:
+        return self._layers.get(str(node.target))
+
     def run_node(self, n: fx.Node) -> Any:
         if n.op in ("placeholder", "output"):
             return super().run_node(n)
         arguments, keywords = self.fetch_args_kwargs_from_env(n)
         if n.op == "get_attr":
             return self._attribute(str(n.target))
-        module = self._graph_module.get_submodule(str(n.target)) if n.op == "call_module" else None
+        module = self.module_of(n)
         if not _holds_enclosure(arguments) and not _holds_enclosure(keywords):
             return _plain(n, super().run_node(n))
         curve = curve_of(n, module)
@@ -111,6 +124,8 @@ class _Propagation(fx.Interpreter):
         if module is not None:
             return self._module(str(n.target), module, arguments, keywords)
         name = operation_name(n)
+        if name == "getitem" and isinstance(arguments[0], tuple | list | dict):
+            return arguments[0][arguments[1]]
         rule = _RULES.get(name or "")
         if rule is not None:
             return rule(*arguments, **keywords)
@@ -121,7 +136,7 @@ class _Propagation(fx.Interpreter):
     def _attribute(self, name: str) -> Any:
         if any(name.startswith(layer + ".") for layer in self._layers):
             raise UnsupportedOperation(
-                f"the forward reads `{name}` itself, so that replacing the layer would not replace its weights"
+                f"the forward reads `{name}` itself, so replacing the layer would not replace it there"
             )
         value: Any = self._graph_module
         for part in name.split("."):
@@ -142,12 +157,12 @@ class _Propagation(fx.Interpreter):
             return bounds.batch_norm(module, x)
         if kind in _MAX_MODULES and not getattr(module, "return_indices", False):
             return bounds.maximum(module, x)
-        if kind in _MEAN_MODULES:
+        if kind in _MEAN_MODULES and (getattr(module, "divisor_override", None) or 1) > 0:
             return bounds.averaged(module, _window(module, x), x)
         if kind in _MOVE_MODULES:
             return x.map(module)
         if kind in (nn.ConstantPad1d, nn.ConstantPad2d, nn.ZeroPad1d, nn.ZeroPad2d):
-            return _pad(x, module.padding, "constant", getattr(module, "value", 0.0))  # type: ignore[arg-type]
+            return _pad(x, module.padding, "constant", getattr(module, "value", 0.0))
         if kind is nn.Upsample and module.mode == "nearest":
             return x.map(module)
         if kind is nn.Softmax and module.dim is not None:
@@ -165,10 +180,10 @@ _MOVE_MODULES = (
     nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d,
     nn.CircularPad1d, nn.CircularPad2d, nn.UpsamplingNearest2d,
 )  # fmt: skip
-_MOVES = frozenset(
+_MOVES = words(
     """flatten unflatten view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze
-    unsqueeze contiguous clone detach expand expand_as repeat tile t chunk split unbind narrow select flip roll
-    getitem pixel_shuffle pixel_unshuffle channel_shuffle""".split()
+    unsqueeze contiguous clone detach expand expand_as repeat tile t chunk split unbind narrow select flip
+    roll getitem pixel_shuffle pixel_unshuffle channel_shuffle"""
 )
 _CREATORS = (torch.zeros, torch.ones, torch.full, torch.arange, torch.tensor)
 
@@ -231,14 +246,14 @@ def _move(node: fx.Node, arguments: Any, keywords: Any) -> Any:
             return function(*rest, **keywords)
         return target(tensor, *rest, **keywords)
 
-    fields = [
-        apply(side)
-        for interval in (x.target, x.ticket, x.shift)
-        for side in (interval.low, interval.high)
-    ]
+    fields = [apply(end) for end in _ends(x)]
     if isinstance(fields[0], Tensor):
         return _assembled(fields)
     return tuple(_assembled(list(part)) for part in zip(*fields, strict=True))
+
+
+def _ends(x: Enclosure) -> list[Tensor]:
+    return [end for interval in (x.target, x.ticket, x.shift) for end in (interval.low, interval.high)]
 
 
 def _assembled(fields: list[Tensor]) -> Enclosure:
@@ -269,21 +284,15 @@ def _divide(input: Any, other: Any) -> Enclosure:
 
 
 def _negate(input: Any) -> Enclosure:
-    return _enclosure(input).each(Interval.negated)
+    return _enclosure(input).each(lambda value: value.negated())
 
 
 def _concatenated(join: Callable[..., Tensor]) -> Callable[..., Enclosure]:
     def rule(tensors: Any, dim: int = 0, **keywords: Any) -> Enclosure:
         dim = int(keywords.get("axis", dim))
         parts = [_enclosure(item) for item in tensors]
-        ends = [
-            join([pick(part) for part in parts], dim)
-            for pick in (
-                lambda e: e.target.low, lambda e: e.target.high, lambda e: e.ticket.low,
-                lambda e: e.ticket.high, lambda e: e.shift.low, lambda e: e.shift.high,
-            )
-        ]  # fmt: skip
-        return _assembled(ends)
+        columns = zip(*(_ends(part) for part in parts), strict=True)
+        return _assembled([join(list(column), dim) for column in columns])
 
     return rule
 
@@ -315,7 +324,7 @@ def _extreme(reduce: Callable[..., Tensor], sign: int) -> Callable[..., Enclosur
 def _of_two(sign: int) -> Callable[..., Enclosure]:
     def rule(input: Any, other: Any) -> Enclosure:
         pair = [_enclosure(input), _enclosure(other)]
-        shape = torch.broadcast_shapes(pair[0].shape, pair[1].shape)
+        shape = (pair[0].target.low + pair[1].target.low).shape
         both = _concatenated(torch.stack)([item.map(lambda t: t.expand(shape)) for item in pair])
         return _extreme(torch.amax if sign > 0 else torch.amin, sign)(both, 0)
 
@@ -342,7 +351,7 @@ def _mean_pool(pool: Callable[..., Tensor]) -> Callable[..., Enclosure]:
 
 
 def _soft(rule_of: Callable[[Enclosure, int], Enclosure]) -> Callable[..., Enclosure]:
-    def rule(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Enclosure:  # noqa: ARG001
+    def rule(input: Any, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Enclosure:
         if dim is None or dtype is not None:
             raise UnsupportedOperation("no bound is known for a softmax without `dim` or with `dtype`")
         return rule_of(_enclosure(input), int(dim))
@@ -356,8 +365,8 @@ def _dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = 
     return _enclosure(input)
 
 
-def _pad(x: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Enclosure:
-    x = _enclosure(x)
+def _pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Enclosure:
+    x = _enclosure(input)
     sides = [int(side) for side in pad]
     if mode != "constant":
         return x.map(lambda t: F.pad(t, sides, mode=mode))

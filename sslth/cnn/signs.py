@@ -8,7 +8,7 @@ from typing import Any
 from torch import fx, nn
 
 from sslth.cnn.activations import curve_of
-from sslth.cnn.trace import Traced, canonical_names, operation_name
+from sslth.cnn.trace import Traced, canonical_names, operation_name, words
 
 __all__ = ["nonnegative_inputs"]
 
@@ -61,12 +61,12 @@ def nonnegative_inputs(
 
 
 # Operations whose result is not negative if no operand is.
-_KEEPING = frozenset(
+_KEEPING = words(
     """max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d
     adaptive_max_pool2d dropout dropout1d dropout2d dropout3d mean sum amax amin minimum cat stack flatten
     unflatten view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze unsqueeze
     contiguous clone detach expand expand_as repeat tile t chunk split unbind narrow select flip roll getitem
-    pixel_shuffle pixel_unshuffle channel_shuffle float double to type_as sqrt""".split()
+    pixel_shuffle pixel_unshuffle channel_shuffle float double to type_as sqrt"""
 )
 _KEEPING_MODULES = (
     nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
@@ -114,6 +114,8 @@ class _Signs:
             return before and float(module.value) >= 0  # type: ignore[arg-type]
         if kind is nn.Upsample:
             return before and module.mode in ("nearest", "linear", "bilinear", "trilinear")
+        if (getattr(module, "divisor_override", None) or 1) < 0:
+            return False
         return before and kind in _KEEPING_MODULES
 
     def _operation(self, node: fx.Node) -> bool:

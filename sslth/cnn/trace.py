@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-__all__ = ["Traced", "canonical_names", "operation_name", "tensors_of", "trace"]
+__all__ = ["Traced", "canonical_names", "operation_name", "tensors_of", "trace", "words"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,9 @@ def trace(model: nn.Module, example_input: Tensor) -> Traced:
     >>> trace(nn.Sequential(nn.Linear(2, 1), nn.ReLU()), torch.zeros(1, 3)).graph_module is None
     True
     """
+    hidden = _hidden_behaviour(model)
+    if hidden is not None:
+        return Traced(model, None, hidden)
     try:
         twin = copy.deepcopy(model).eval()
     except Exception as error:
@@ -121,24 +124,30 @@ def canonical_names(model: nn.Module) -> dict[str, str]:
     return names
 
 
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text: the readable way to write long sets of operation names."""
+    return frozenset(text.split())
+
+
 # The operations that signs and bounds know, by the name that torch, torch.nn.functional, Tensor or
 # operator gives them. Rules look operations up by identity through this table, so that a user's
 # function that happens to be called `relu` is never mistaken for torch's.
-_NAMES = """
+_NAMES = words(
+    """
     relu relu6 leaky_relu hardtanh sigmoid logsigmoid tanh gelu silu elu selu celu softplus softsign hardswish
-    hardsigmoid hardshrink softshrink tanhshrink mish abs square pow exp sqrt clamp clip clamp_min clamp_max pow
+    hardsigmoid hardshrink softshrink tanhshrink mish abs square pow exp sqrt clamp clip clamp_min clamp_max
     softmax log_softmax max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d
     adaptive_max_pool1d adaptive_max_pool2d dropout dropout1d dropout2d dropout3d alpha_dropout
     feature_alpha_dropout mean sum amax amin maximum minimum add sub mul div truediv neg negative
     cat concat concatenate stack flatten unflatten view view_as reshape permute transpose swapaxes swapdims
     movedim moveaxis squeeze unsqueeze contiguous clone detach expand expand_as repeat t chunk split unbind
     narrow select flip roll getitem getattr pad interpolate pixel_shuffle pixel_unshuffle channel_shuffle
-    float double to size dim numel stride type_as rsub multiply divide subtract true_divide absolute tile
-""".split()
-_VIEWS = frozenset(
+    float double to size dim numel stride type_as rsub multiply divide subtract true_divide absolute tile"""
+)
+_VIEWS = words(
     """flatten unflatten view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze
-    unsqueeze contiguous detach expand expand_as t chunk split unbind narrow select getitem getattr float double
-    to type_as dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout""".split()
+    unsqueeze contiguous detach expand expand_as t chunk split unbind narrow select getitem getattr
+    float double to type_as dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout"""
 )
 _VIEW_MODULES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _SYNONYMS = {
@@ -204,13 +213,11 @@ def _is_in_place(node: fx.Node, graph_module: fx.GraphModule) -> bool:
     return written or bool(node.kwargs.get("inplace")) or "out" in node.kwargs or _has_true(node)
 
 
-_TAKES_INPLACE = frozenset(
+_TAKES_INPLACE = words(
     """relu relu6 leaky_relu hardtanh elu selu celu silu hardswish hardsigmoid mish dropout dropout1d
-    dropout2d dropout3d alpha_dropout feature_alpha_dropout""".split()
+    dropout2d dropout3d alpha_dropout feature_alpha_dropout"""
 )
-_AUGMENTED = frozenset(
-    "iadd isub imul itruediv ifloordiv imod ipow imatmul iand ior ixor ilshift irshift".split()
-)
+_AUGMENTED = words("iadd isub imul itruediv ifloordiv imod ipow imatmul iand ior ixor ilshift irshift")
 
 
 def _has_true(node: fx.Node) -> bool:
@@ -243,6 +250,16 @@ def _overwritten_node(graph_module: fx.GraphModule) -> str | None:
             memory[node] = memory[source]
         if in_place:
             writes.append((node, memory[source]))
+    return None
+
+
+def _hidden_behaviour(model: nn.Module) -> str | None:
+    """Return why a leaf of the graph may not be what its type says: hooks, or a forward of its own."""
+    for name, module in model.named_modules():
+        if "forward" in vars(module):
+            return f"the forward of `{name}` was replaced on the object"
+        if module._forward_hooks or module._forward_pre_hooks:
+            return f"`{name}` has forward hooks, which a graph does not show"
     return None
 
 

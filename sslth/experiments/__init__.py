@@ -1,1 +1,1 @@
-"""Experiments: grids of cells, the store that keeps their results, and the tables, figures and pages made of it."""
+"""Experiments: grids of cells, the store of their results, and the tables, figures and pages made of it."""

@@ -18,8 +18,8 @@ __all__ = ["canonical_json", "cell_key", "result_json"]
 def canonical_json(parameters: Mapping[str, Any]) -> str:
     """Return the one JSON text that equal parameters have: sorted keys, no spaces, ASCII.
 
-    NumPy scalars count as the Python numbers they hold, tuples and arrays as lists, -0.0 as 0.0. The integer 1 and
-    the float 1.0 are different parameters, as they are in JSON.
+    NumPy scalars count as the Python numbers they hold, tuples and arrays as lists, -0.0 as 0.0. The
+    integer 1 and the float 1.0 are different parameters, as they are in JSON.
 
     Raises
     ------
@@ -34,7 +34,9 @@ def canonical_json(parameters: Mapping[str, Any]) -> str:
     plain = _plain(parameters, "parameters")
     reason = _not_finite(plain)
     if reason is not None:
-        raise InvalidInputError(f"the parameters of a cell hold {reason}, which JSON cannot say; leave that key out")
+        raise InvalidInputError(
+            f"the parameters of a cell hold {reason}, which JSON cannot say: leave it out"
+        )
     return _dump(plain)
 
 
@@ -110,10 +112,12 @@ def _with_reasons(plain: dict[str, Any]) -> dict[str, Any]:
             continue
         clean[key] = _nulled(value)
         # A mapping inside a list gives its own reasons; only numbers of the list itself need one here.
-        reason = _not_finite([item for item in value if not isinstance(item, dict)] if isinstance(value, list) else value)
+        numbers = [item for item in value if not isinstance(item, dict)] if isinstance(value, list) else value
+        reason = _not_finite(numbers)
         if reason is not None and plain.get(f"{key}_reason") is None:
             clean[f"{key}_reason"] = f"not finite: {reason}"
-    return clean | {key: value for key, value in plain.items() if key.endswith("_reason") and isinstance(value, str)}
+    given = {key: value for key, value in plain.items() if key.endswith("_reason") and isinstance(value, str)}
+    return clean | given
 
 
 def _nulled(value: Any) -> Any:

@@ -34,7 +34,7 @@ class Evaluated:
 
 
 def evaluate_cell(evaluate: Evaluate, parameters: Parameters) -> Evaluated:
-    """Evaluate one cell and return what came out; every `Exception` becomes an error text. Touches no store."""
+    """Evaluate one cell and return what came out; an `Exception` becomes an error text. Touches no store."""
     started = time.perf_counter()
     try:
         result = evaluate(parameters)
@@ -45,7 +45,9 @@ def evaluate_cell(evaluate: Evaluate, parameters: Parameters) -> Evaluated:
     return Evaluated(parameters, result, None, time.perf_counter() - started)
 
 
-def missing_cells(cells: Iterable[Parameters], store: Store, *, retry_failed: bool = False) -> list[Parameters]:
+def missing_cells(
+    cells: Iterable[Parameters], store: Store, *, retry_failed: bool = False
+) -> list[Parameters]:
     """Return the cells, in their order and each once, that the store does not have."""
     seen = store.keys(failed=not retry_failed)
     missing = []
@@ -66,8 +68,8 @@ def run_grid(
 ) -> None:
     """Evaluate the cells that the store does not have yet; afterwards it has them all.
 
-    Each result is stored as soon as it is there, so that a killed run loses the running cell only, and the same
-    call resumes. A cell that raises an `Exception` is stored with its error and does not stop the rest.
+    Each result is stored as soon as it is there, so a killed run loses only the running cell, and
+    the same call resumes. A cell that raises an `Exception` is stored with its error and does not stop the rest.
 
     Parameters
     ----------

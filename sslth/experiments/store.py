@@ -1,4 +1,4 @@
-"""The result store: one SQLite file that keeps the result of every cell of every grid as soon as it is there."""
+"""The result store: one SQLite file that has the result of every cell as soon as it is there."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Row:
 class Store:
     """An open result store; use it as a context manager.
 
-    The file is in WAL mode and every result is one transaction: after `kill -9` it holds all that was put, several
-    processes may put into it at once, and the first result of a cell stays.
+    The file is in WAL mode and every result is one transaction: after `kill -9` it holds all that was put,
+    several processes may put into it at once, and the first result of a cell stays.
 
     Parameters
     ----------
@@ -77,8 +77,9 @@ class Store:
     Raises
     ------
     InvalidInputError
-        If the file is no SQLite file, is damaged, belongs to another program or another format version, cannot be
-        written, or (read-only) does not exist. The file is left as it was. Here and later, also if the disk is full.
+        If the file is no SQLite file, is damaged, belongs to another program or another format version,
+        cannot be written, or (read-only) does not exist. The file is left as it was. Here and later, also if
+        the disk is full.
 
     Examples
     --------
@@ -120,7 +121,8 @@ class Store:
         """Return all that is known of a cell; None if it has not been evaluated."""
         with self._explained("read"):
             found = self._connection.execute(
-                "SELECT key, parameters, result, error, seconds FROM cells WHERE key = ?", (cell_key(parameters),)
+                "SELECT key, parameters, result, error, seconds FROM cells WHERE key = ?",
+                (cell_key(parameters),),
             ).fetchone()
         return None if found is None else self._row(found)
 
@@ -146,17 +148,19 @@ class Store:
             return {key for (key,) in self._connection.execute(f"SELECT key FROM cells {where}")}
 
     def put(self, parameters: Mapping[str, Any], result: Mapping[str, Any], seconds: float) -> None:
-        """Store the result of a cell, in place of an error if there is one; a result that is there already stays.
+        """Store the result of a cell, in place of an error if there is one; an older result stays.
 
         Numbers that are not finite are stored as null, with the reason beside them (`error`, `error_reason`).
         """
         self._put(parameters, result_json(result), None, seconds)
 
     def put_error(self, parameters: Mapping[str, Any], error: str, seconds: float) -> None:
-        """Store why a cell failed, in place of an older error; a result that is there already stays."""
+        """Store why a cell failed, in place of an older error; an older result stays."""
         self._put(parameters, None, error, seconds)
 
-    def _put(self, parameters: Mapping[str, Any], result: str | None, error: str | None, seconds: float) -> None:
+    def _put(
+        self, parameters: Mapping[str, Any], result: str | None, error: str | None, seconds: float
+    ) -> None:
         kind = parameters.get("kind")
         values = (
             cell_key(parameters),
@@ -182,11 +186,16 @@ class Store:
             _use_write_ahead_log(self._connection)
 
     def _is_new(self) -> bool:
-        return self._number("PRAGMA user_version") == 0 and self._number("SELECT count(*) FROM sqlite_master") == 0
+        return (
+            self._number("PRAGMA user_version") == 0
+            and self._number("SELECT count(*) FROM sqlite_master") == 0
+        )
 
     def _check(self) -> None:
         if self._number("PRAGMA application_id") != APPLICATION_ID:
-            raise InvalidInputError(f"{self.path} is an SQLite file but not a result store; nothing was changed in it")
+            raise InvalidInputError(
+                f"{self.path} is an SQLite file of another program; nothing was changed in it"
+            )
         version = self._number("PRAGMA user_version")
         if version != FORMAT_VERSION:
             raise InvalidInputError(
@@ -203,7 +212,8 @@ class Store:
     def _row(self, values: tuple[str, str, str | None, str | None, float]) -> Row:
         key, parameters, result, error, seconds = values
         try:
-            return Row(key, json.loads(parameters), None if result is None else json.loads(result), error, seconds)
+            outcome = None if result is None else json.loads(result)
+            return Row(key, json.loads(parameters), outcome, error, seconds)
         except (TypeError, ValueError) as problem:
             raise self._damaged(f"cell {key} is not JSON") from problem
 
@@ -237,7 +247,7 @@ class Store:
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
-    """Open the file after the checks that need no SQLite; SQLite itself would take an empty path for a new database."""
+    """Open the file, after the checks that need no SQLite: its own messages name no path."""
     if str(path) == ":memory:":
         return sqlite3.connect(":memory:", isolation_level=None)
     if read_only and not path.exists():
@@ -246,7 +256,8 @@ def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
         raise InvalidInputError(f"cannot create the result store {path}: there is no folder {path.parent}")
     if path.exists():
         _check_magic(path)
-    # With the log of a dead writer beside it the file alone is not the whole store, so it must not be read as immutable.
+    # SQLite reads a WAL file in a folder that it cannot write only as immutable; with the log of a dead writer
+    # beside it the file alone is not the whole store.
     frozen = not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
     mode = "mode=rwc" if not read_only else "mode=ro&immutable=1" if frozen else "mode=ro"
     try:
@@ -266,11 +277,13 @@ def _check_magic(path: Path) -> None:
     except OSError as error:
         raise InvalidInputError(f"cannot read the result store {path}: {error.strerror or error}") from error
     if start and start != SQLITE_MAGIC:
-        raise InvalidInputError(f"{path} is not an SQLite file, so it is no result store; nothing was changed in it")
+        raise InvalidInputError(
+            f"{path} is not an SQLite file and so no result store; nothing was changed in it"
+        )
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switch to WAL, where the file system can do it; elsewhere the rollback journal is as safe, only slower."""
+    """Switch to WAL where the file system can; elsewhere the rollback journal is as safe, only slower."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
@@ -282,5 +295,5 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
-    # Enough in WAL mode: a killed process loses nothing, and a power cut only the last transactions, never the file.
+    # Enough in WAL mode: a killed process loses nothing, a power cut the last transactions but never the file.
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -277,8 +277,7 @@ class CandidateBuffer:
         self.codes = np.zeros((self.capacity, 2), dtype=np.int64)
         self.incumbent = quick_subset(self.instance)
         self.control = np.array([0, self.grid.error(self.incumbent), self.grid.band, UNREACHABLE, -1], dtype=np.int64)
-        if self.limits.tolerance is not None:
-            self.control[4] = min(UNREACHABLE, self.grid.points(self.limits.tolerance) + self.grid.slack)
+        self.control[4] = self.tolerance_points
         self._offer(self.incumbent, self.best)
 
     @property
@@ -291,6 +290,13 @@ class CandidateBuffer:
         """A pass that accepts integer errors up to here has seen every possible minimiser."""
         return self.best + self.grid.band
 
+    @property
+    def tolerance_points(self) -> int:
+        """The largest integer error that a subset within the tolerance may have; -1 without a tolerance."""
+        if self.limits.tolerance is None:
+            return -1
+        return min(UNREACHABLE, self.grid.points(self.limits.tolerance) + self.grid.slack)
+
     def start_pass(self, bound: int) -> None:
         """Forget the candidates but not the best error: the next pass sees every candidate up to `bound` again."""
         self._remember_best()
@@ -298,14 +304,14 @@ class CandidateBuffer:
         self.control[3] = bound
         self.overflowed_at = None
         self.control[2] = self.grid.band
-        self.control[4] = self._tolerance_points()
+        self.control[4] = self.tolerance_points
 
     def settle(self) -> None:
         """Look at what a kernel has accepted since the last call: tolerance, a full buffer."""
         count = int(self.control[0])
         if self.limits.tolerance is not None:
             for index in range(self.checked, count):
-                if int(self.errors[index]) <= self._tolerance_points():
+                if int(self.errors[index]) <= self.tolerance_points:
                     self._offer(self._decoded(index), int(self.errors[index]))
                     if self.within_tolerance is not None:
                         return
@@ -313,7 +319,7 @@ class CandidateBuffer:
         if self.overflowed_at is not None and count:
             if self.best + self.grid.band < self.overflowed_at:
                 self.overflowed_at = None  # whatever was dropped is too far from the new best
-                self.control[2], self.control[4] = self.grid.band, self._tolerance_points()
+                self.control[2], self.control[4] = self.grid.band, self.tolerance_points
             else:
                 self.overflowed_at = min(self.overflowed_at, self.best)
         if count == self.capacity:
@@ -336,15 +342,10 @@ class CandidateBuffer:
             return subsets[int(np.argmin(errors))]
         return best_exactly(self.instance, subsets)[0]
 
-    def _tolerance_points(self) -> int:
-        if self.limits.tolerance is None:
-            return -1
-        return min(UNREACHABLE, self.grid.points(self.limits.tolerance) + self.grid.slack)
-
     def _offer(self, subset: IntArray, error: int) -> None:
         if (
             self.limits.tolerance is not None
-            and error <= self._tolerance_points()
+            and error <= self.tolerance_points
             and self.limits.is_met_by(verify(self.instance, subset).error)
         ):
             self.within_tolerance = subset

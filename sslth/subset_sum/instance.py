@@ -147,7 +147,8 @@ class Instance:
             If the file is missing, unreadable, truncated, or lacks an array.
         """
         try:
-            with np.load(Path(path), allow_pickle=False) as archive:
+            with Path(path).open("rb") as stream:  # np.load leaves a file that it cannot parse open
+                archive = np.load(stream, allow_pickle=False)
                 if not isinstance(archive, np.lib.npyio.NpzFile):
                     raise InvalidInputError(f"{path} holds one array; an .npz file with samples and target is needed")
                 missing = [name for name in ("samples", "target") if name not in archive]
@@ -187,7 +188,8 @@ def _as_float64(values: npt.ArrayLike, name: str) -> FloatArray:
         largest = max(abs(int(array.min())), abs(int(array.max())))
         if largest > _LARGEST_EXACT_INTEGER:
             raise InvalidInputError(f"{name} holds the integer {largest}, which float64 cannot hold; scale it down")
-    return np.array(array, dtype=np.float64, order="C", copy=True)
+    with np.errstate(over="ignore"):  # a long double beyond float64 becomes inf, which is refused with its place
+        return np.array(array, dtype=np.float64, order="C", copy=True)
 
 
 def _check_finite(array: FloatArray, name: str) -> None:

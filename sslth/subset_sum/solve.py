@@ -116,7 +116,7 @@ def solve_many(
     >>> answers.masks.astype(int).tolist(), answers.errors.tolist()
     ([[1, 1, 0], [1, 0, 1]], [0.0, 0.0])
     """
-    rows, goals = np.asarray(samples), np.asarray(targets)
+    rows, goals = _as_array(samples, "samples"), _as_array(targets, "targets")
     if goals.ndim != 2 or goals.shape[0] == 0:
         raise InvalidInputError(f"targets has shape {goals.shape}; it must be (m, d) with at least one target")
     if rows.ndim not in (2, 3):
@@ -162,6 +162,13 @@ def _checked_limits(tolerance: Any, time_limit: Any, max_work: Any, seed: Any) -
     )
 
 
+def _as_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"{name} is not a rectangular array of numbers") from None
+
+
 def _infeasible(instance: Instance, solver: str, limits: Limits) -> Solution:
     return Solution(
         n=instance.n,
@@ -181,8 +188,13 @@ def _infeasible(instance: Instance, solver: str, limits: Limits) -> Solution:
 
 
 def _checked(instance: Instance, outcome: Outcome, solver: str, limits: Limits) -> Solution:
+    if outcome.subset is None and outcome.stopped_by is StoppedBy.PROOF:
+        raise RuntimeError(f"the solver {solver} claimed a proof without a subset for {instance!r}")
     subset = _any_subset(instance) if outcome.subset is None else outcome.subset
-    certificate = verify(instance, subset)
+    try:
+        certificate = verify(instance, subset)
+    except InvalidInputError as mistake:  # the solver's, not the user's
+        raise RuntimeError(f"the solver {solver} returned no subset of {instance!r}: {mistake}") from mistake
     if not certificate.has_wanted_size:
         raise RuntimeError(f"the solver {solver} returned {certificate.subset.size} rows for {instance!r}")
     error, lower_bound = certificate.error, max(0.0, outcome.lower_bound)

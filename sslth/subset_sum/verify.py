@@ -78,7 +78,10 @@ def _exact(instance: Instance, subset: npt.NDArray[np.int64], column: int) -> tu
 
 
 def _as_subset(subset: npt.ArrayLike, n: int) -> npt.NDArray[np.int64]:
-    indices: npt.NDArray[Any] = np.asarray(subset)
+    try:
+        indices: npt.NDArray[Any] = np.asarray(subset)
+    except (TypeError, ValueError):
+        raise InvalidInputError("subset is ragged; it must be a vector of row indices") from None
     if indices.size == 0:
         return np.empty(0, dtype=np.int64)
     if indices.ndim != 1 or indices.dtype.kind not in "iu":

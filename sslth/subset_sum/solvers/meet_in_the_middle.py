@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.fixed_point import UNREACHABLE, CandidateBuffer, FixedPoint, equal_rows, to_fixed_point
+from sslth.subset_sum.fixed_point import CandidateBuffer, FixedPoint, equal_rows, to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.meet_in_the_middle import bound_cells, join_cells, merge_sorted, split_cells
 from sslth.subset_sum.limits import Limits
@@ -25,14 +25,6 @@ _STEPS_PER_CHUNK = 2_000_000  # 10 to 30 ms between two looks at the limits
 _DEEPEST_LEVEL = 60
 _SMALLEST_CELL = 24
 _FIRST_PASS_HITS = 3.0  # how many subsets the first pass should expect to find
-
-
-class _Stopped(Exception):
-    """A limit was reached while the halves were being built."""
-
-    def __init__(self, reason: StoppedBy) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ class MeetInTheMiddle:
         """
         grid = to_fixed_point(instance)
         problem = _Problem.of(instance, grid)
-        needed = problem.bytes_needed()
+        needed = problem.bytes_needed(grid.floor)
         if needed > self.memory_bytes or max(problem.half_sizes) >= 2**31:
             raise InvalidInputError(
                 f"meet_in_the_middle needs {_readable(needed)} for {instance!r}, but may use"
@@ -164,10 +156,29 @@ class _Problem:
         """Whether the number of rows matters."""
         return self.smallest > 0 or self.largest < sum(group.size for group in self.groups)
 
-    def bytes_needed(self) -> int:
-        """Both halves with their codes, sizes and cells, and what merging or sorting the larger one takes besides."""
+    def bytes_needed(self, floor: int) -> int:
+        """Both halves with their codes, sizes and cells, and what merging or splitting the larger one takes besides."""
         d = self.target.size
-        return sum(self.half_sizes) * (8 * d + (10 if d == 1 else 14)) + max(self.half_sizes) * 24
+        sums, largest = sum(self.half_sizes), max(self.half_sizes)
+        cells = 0
+        if d > 1:
+            leaf = self.leaf(*self.expected_error(floor))
+            cells = sum(_cell_capacity(size, leaf) for size in self.half_sizes)
+        return sums * (8 * d + 4 + 4 * self.is_restricted) + cells * (16 * d + 32) + largest * 32
+
+    def axes(self, expected: int) -> IntArray:
+        """The column that each level of cells is split by: always the one that is widest so far."""
+        widths = np.sqrt((self.rows.astype(np.float64) ** 2).sum(axis=0))[1:]
+        axes: list[int] = []
+        while widths.size and widths.max() > expected / 2 and len(axes) < _DEEPEST_LEVEL:
+            widest = int(np.argmax(widths))
+            axes.append(widest + 1)
+            widths[widest] /= 2
+        return np.array(axes, dtype=np.int64)
+
+    def leaf(self, expected: int, width: int) -> int:
+        """Sums in a cell: so many that a window over column 0 holds a few of them."""
+        return max(_SMALLEST_CELL, min(width // max(1, expected), 1 << 40))
 
     def subset(self, digits: dict[int, int]) -> IntArray:
         """Rows of the instance from how often each group is taken."""
@@ -215,7 +226,7 @@ class _Half:
     members: list[int]
     size: int
     stages: list[tuple[int, int, int, int]] = field(default_factory=list)  # offset, sums before, group, copies
-    counts: npt.NDArray[np.int16] | None = None  # rows in each sum, by code
+    counts: CodeArray | None = None  # rows in each sum, by code
     order: CodeArray = field(init=False)  # the code of each column of `columns`
     columns: IntArray = field(init=False)  # int64[d, size]
     roots: dict[int, int] = field(init=False)  # rows in the sum: cell
@@ -259,5 +270,181 @@ class _Half:
                 digits[group] = copies
         return digits
 
-    def _sorted_keys(self) -> Iterator[None]:
-        raise NotImplementedError
+    def _sorted_keys(self) -> Generator[None, None, IntArray]:
+        largest = self.problem.largest
+        keys: IntArray = np.zeros(1, dtype=np.int64)
+        order: CodeArray = np.zeros(1, dtype=np.int32)
+        counts: CodeArray | None = np.zeros(1, dtype=np.int32) if self.problem.is_restricted else None
+        for group in self.members:
+            base_keys, base_order, base_counts, before = keys, order, counts, keys.size
+            for copies in range(1, self.problem.groups[group].size + 1):
+                offset = keys.size
+                moved_keys = base_keys + copies * self.problem.rows[group, 0]
+                moved_order = base_order + np.int32(offset)
+                if base_counts is not None and counts is not None:
+                    fits = base_counts <= largest - copies
+                    rank = np.cumsum(fits, dtype=np.int32) + np.int32(offset - 1)
+                    kept = fits[base_order]
+                    moved_keys, moved_order = moved_keys[kept], rank[base_order[kept]]
+                    counts = np.concatenate([counts, base_counts[fits] + np.int32(copies)])
+                self.stages.append((offset, before, group, copies))
+                merged_keys = np.empty(offset + moved_keys.size, dtype=np.int64)
+                merged_order = np.empty(merged_keys.size, dtype=np.int32)
+                place = np.zeros(2, dtype=np.int64)
+                while int(place.sum()) < merged_keys.size:
+                    merge_sorted(
+                        keys, order, moved_keys, moved_order, merged_keys, merged_order, place, _STEPS_PER_CHUNK
+                    )
+                    yield
+                keys, order = merged_keys, merged_order
+        self.order, self.counts = order, counts
+        return keys
+
+    def _by_code(self, column: int) -> IntArray:
+        """The sums of one column in the order of their codes."""
+        sums: IntArray = np.zeros(self.size, dtype=np.int64)
+        for offset, before, group, copies in self.stages:
+            base = sums[:before]
+            if self.counts is not None:
+                base = base[self.counts[:before] <= self.problem.largest - copies]
+            np.add(base, copies * self.problem.rows[group, column], out=sums[offset : offset + base.size])
+        return sums
+
+    def _split(self, ends: IntArray, axes: IntArray, leaf: int) -> Iterator[None]:
+        roots = ends.size
+        capacity = roots + (_cell_capacity(self.size, leaf) if axes.size else 0)
+        first, last, child, depth = np.zeros((4, capacity), dtype=np.int64)
+        first[1:roots], last[:roots] = ends[:-1], ends
+        place = np.array([0, roots], dtype=np.int64)
+        position = np.arange(self.size if axes.size else 0, dtype=np.int64)
+        scratch = np.empty_like(position)
+        child[:roots] = -1
+        while axes.size and place[0] < place[1]:
+            split_cells(
+                self.columns, position, scratch, first, last, child, depth, axes, leaf, place, _STEPS_PER_CHUNK
+            )
+            yield
+        if axes.size:
+            for column in range(self.columns.shape[0]):
+                self.columns[column] = self.columns[column][position]
+                yield
+            self.order = self.order[position]
+        cells = int(place[1])
+        self.first, self.last, self.child = first[:cells].copy(), last[:cells].copy(), child[:cells].copy()
+        self.low = np.empty((cells, self.columns.shape[0]), dtype=np.int64)
+        self.high = np.empty_like(self.low)
+        bound_cells(self.columns, self.first, self.last, self.child, self.low, self.high)
+
+
+def _cell_capacity(size: int, leaf: int) -> int:
+    return 4 * (size // leaf) + 64
+
+
+class _Search:
+    """One run: builds the halves, then passes with growing windows over the pairs of cells."""
+
+    def __init__(self, instance: Instance, grid: FixedPoint, problem: _Problem, limits: Limits) -> None:
+        self.grid, self.problem, self.limits = grid, problem, limits
+        self.work = self.passes = 0
+        self.halves = [
+            _Half(problem, members, size)
+            for members, size in zip(problem.halves, problem.half_sizes, strict=True)
+        ]
+        self.buffer = CandidateBuffer(instance, grid, limits, self._decode)
+
+    def run(self) -> tuple[StoppedBy, int]:
+        """Why the search ended, and an integer error below which there is no subset."""
+        proven = self.grid.floor
+        if self.buffer.within_tolerance is not None:
+            return StoppedBy.TOLERANCE, proven
+        if self._is_over():
+            return StoppedBy.PROOF, self.buffer.best
+        expected, width = self.problem.expected_error(self.grid.floor)
+        stopped = self._build(expected, width)
+        if stopped is not None:
+            return stopped, proven
+        # a short pass over the widest window, so that a search that is stopped early has something to show
+        bound = self.buffer.conclusive_bound
+        stopped, finished = self._pass(bound, 2 * sum(self.problem.half_sizes) + 1000)
+        if stopped is not None:
+            return stopped, proven
+        growth = 8.0 ** (1.0 / self.problem.target.size)
+        if not finished:
+            bound = max(expected, self.buffer.tolerance_points)
+        while not finished or self.buffer.conclusive_bound > bound:
+            bound = min(bound, self.buffer.conclusive_bound)
+            stopped, finished = self._pass(bound, None)
+            if stopped is not None:
+                return stopped, proven
+            if self.buffer.conclusive_bound <= bound:
+                break
+            if self.buffer.best <= bound:
+                proven, bound = self.buffer.best, self.buffer.conclusive_bound
+            else:
+                proven = max(proven, bound + 1)
+                bound = self.grid.floor + int((bound + 1 - self.grid.floor) * growth) + 1
+                growth = min(growth * growth, 2.0**20)
+        if self.buffer.overflowed_at is not None:
+            return StoppedBy.DONE, self.buffer.best
+        return StoppedBy.PROOF, self.buffer.best
+
+    def _is_over(self) -> bool:
+        return self.buffer.conclusive_bound < self.grid.floor
+
+    def _decode(self, position_a: int, position_b: int) -> IntArray:
+        digits = [half.digits(position) for half, position in zip(self.halves, (position_a, position_b), strict=True)]
+        return self.problem.subset(digits[0] | digits[1])
+
+    def _build(self, expected: int, width: int) -> StoppedBy | None:
+        left = self.limits.work_left(0)
+        if left is not None and left < sum(self.problem.half_sizes):
+            return StoppedBy.WORK
+        axes = self.problem.axes(expected)
+        leaf = self.problem.leaf(expected, width)
+        for half in self.halves:
+            stopped = self.limits.exceeded(self.work)
+            if stopped is not None:
+                return stopped
+            for _ in half.build(axes, leaf):
+                stopped = self.limits.exceeded(self.work)
+                if stopped is not None:
+                    return stopped
+            self.work += half.size
+        return None
+
+    def _pass(self, bound: int, budget: int | None) -> tuple[StoppedBy | None, bool]:
+        """Search every pair of cells for errors up to `bound`; whether it came to its end within the budget."""
+        self.passes += 1
+        self.buffer.start_pass(bound)
+        a, b = self.halves
+        pairs = [
+            (cell_a, cell_b, -1, -1)
+            for size_a, cell_a in a.roots.items()
+            for size_b, cell_b in b.roots.items()
+            if self.problem.smallest <= size_a + size_b <= self.problem.largest or not self.problem.is_restricted
+        ]
+        stack = np.zeros((len(pairs) + 2 * _DEEPEST_LEVEL + 16, 4), dtype=np.int64)
+        place = np.array([len(pairs)], dtype=np.int64)
+        if pairs:
+            stack[: len(pairs)] = pairs[::-1]
+        spent = 0
+        while place[0] > 0 and not self._is_over():
+            stopped = self.limits.exceeded(self.work)
+            if stopped is not None:
+                return stopped, False
+            if budget is not None and spent >= budget:
+                return None, False
+            steps = _STEPS_PER_CHUNK if budget is None else min(_STEPS_PER_CHUNK, budget - spent)
+            left = self.limits.work_left(self.work)
+            done = join_cells(
+                a.columns, a.first, a.last, a.child, a.low, a.high,
+                b.columns, b.first, b.last, b.child, b.low, b.high,
+                self.problem.target, stack, place, self.buffer.errors, self.buffer.codes, self.buffer.control,
+                steps if left is None else min(steps, left),
+            )  # fmt: skip
+            spent += done
+            self.work += done
+            self.buffer.settle()
+            if self.buffer.within_tolerance is not None:
+                return StoppedBy.TOLERANCE, False
+        return None, True

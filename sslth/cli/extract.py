@@ -1,0 +1,116 @@
+"""`sslth extract`: a trained network's state dict in, a ticket with its proof and pictures out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sslth.cli.output import echo_json
+from sslth.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["extract"]
+
+_RANDOM_INPUTS = 256
+
+
+def extract(
+    model: Annotated[Path, typer.Argument(help="State dict of the trained network: .safetensors, or .pt (weights only).")],
+    arch: Annotated[str, typer.Option(help="module:callable that builds the network without arguments.")],
+    input_shape: Annotated[str, typer.Option(help="Shape of one input, such as 1,8,8.")],
+    out: Annotated[Path, typer.Option(help="Folder for ticket.safetensors, summary.json, report.html and pictures.")],
+    width: Annotated[int, typer.Option(help="n: every input channel has 2n random filters.")] = 4096,
+    seed: Annotated[int, typer.Option(help="Of the random network.")] = 0,
+    low: Annotated[float, typer.Option(help="Lower end of the box the inputs live in.")] = -1.0,
+    high: Annotated[float, typer.Option(help="Upper end of that box.")] = 1.0,
+    data: Annotated[Path | None, typer.Option(help=".npy inputs to compare on; random ones from the box if not given.")] = None,
+    labels: Annotated[Path | None, typer.Option(help=".npy classes of --data, for accuracies.")] = None,
+    solver: Annotated[str, typer.Option(help="How filters are chosen; see `sslth solve --explain`.")] = "auto",
+    gain: Annotated[float | None, typer.Option(help="Override the gain of every layer.")] = None,
+    max_kept: Annotated[int | None, typer.Option(help="The most filters to keep in a block.")] = None,
+    device: Annotated[str, typer.Option(help="Where networks are run: auto, cpu, cuda.")] = "auto",
+    memory: Annotated[str, typer.Option(help="Budget for one block's rows.")] = "1GiB",
+    jobs: Annotated[int | None, typer.Option(help="Threads; one a core if not given.")] = None,
+    error_vs_width: Annotated[
+        bool, typer.Option("--error-vs-width", help="Also measure the error at 8 widths and 5 seeds (resumable).")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard what an earlier run left in the folder.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
+) -> int:
+    """Pull a structured strong lottery ticket out of a random CNN.
+
+    Example: sslth extract target.safetensors --arch sslth.networks:small_cnn --input-shape 1,8,8 --low 0 --out ticket
+    """
+    import torch
+
+    from sslth.experiments.main_job import run_main_job, summary_table
+    from sslth.experiments.user_files import load_array, load_network
+
+    shape = _shape(input_shape)
+    network = load_network(model, arch)
+    inputs, evaluated_on = _inputs(data, shape, low, high, seed)
+    classes = None if labels is None else torch.from_numpy(load_array(labels))
+    if labels is not None and data is None:
+        raise InvalidInputError("--labels needs --data")
+    summary = run_main_job(
+        network,
+        inputs,
+        classes,
+        out=out,
+        width=width,
+        seed=seed,
+        low=low,
+        high=high,
+        solver=solver,
+        gain=gain,
+        max_kept=max_kept,
+        device=device,
+        memory=memory,
+        jobs=jobs,
+        with_widths=error_vs_width,
+        restart=restart,
+        evaluated_on=evaluated_on,
+        command=shlex.join(["sslth", *sys.argv[1:]]),
+        progress=not (quiet or as_json),
+    )
+    if as_json:
+        echo_json(summary)
+    elif not quiet:
+        typer.echo(summary_table(summary))
+        typer.echo(f"report: {out / 'report.html'}")
+    return 0
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise InvalidInputError(f"--input-shape is {text!r}; write positive whole numbers such as 1,8,8")
+    return shape
+
+
+def _inputs(data: Path | None, shape: tuple[int, ...], low: float, high: float, seed: int) -> tuple[Tensor, str]:
+    """The inputs to compare on, and what to call them."""
+    import torch
+
+    from sslth.experiments.user_files import load_array
+
+    if data is None:
+        if not low <= high:
+            raise InvalidInputError(f"--low {low} is above --high {high}")
+        generator = torch.Generator().manual_seed(seed & (2**63 - 1))
+        inputs = low + (high - low) * torch.rand((_RANDOM_INPUTS, *shape), generator=generator)
+        return inputs, f"{_RANDOM_INPUTS} uniformly random inputs from the box"
+    array = load_array(data)
+    if array.shape[1:] != shape or array.ndim != len(shape) + 1:
+        raise InvalidInputError(f"{data} has shape {array.shape}; inputs of shape {shape} are needed, one a row")
+    return torch.from_numpy(array.astype("float32")), f"{len(array)} inputs from {data.name}"

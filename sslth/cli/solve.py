@@ -1,0 +1,126 @@
+"""`sslth solve`: one subset-sum problem from a file or drawn at random."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sslth.cli.output import echo_json
+from sslth.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from sslth.subset_sum.instance import Instance
+    from sslth.subset_sum.solution import Solution
+
+__all__ = ["solve"]
+
+
+def solve(
+    file: Annotated[
+        Path | None, typer.Argument(help=".npz file with samples [n, d], target [d] and, if wanted, cardinality.")
+    ] = None,
+    law: Annotated[str | None, typer.Option(help="Draw an instance instead: nsn, gaussian or uniform.")] = None,
+    n: Annotated[int | None, typer.Option("-n", "--n", help="Rows to draw.")] = None,
+    d: Annotated[int | None, typer.Option("-d", "--d", help="Coordinates of a drawn row.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the drawn instance and of the solver.")] = 0,
+    cardinality: Annotated[int | None, typer.Option("-k", "--cardinality", help="Exactly this many rows.")] = None,
+    max_cardinality: Annotated[int | None, typer.Option(help="At most this many rows.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Stop at the first error that is at most this.")] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds.")] = 10.0,
+    max_work: Annotated[int | None, typer.Option(help="Partial sums to visit: a limit that repeats exactly.")] = None,
+    solver: Annotated[str, typer.Option(help="A solver's name; --explain lists them.")] = "auto",
+    explain: Annotated[bool, typer.Option("--explain", help="Say what was tried, and what each solver is for.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the solution as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only the error that was reached.")] = False,
+) -> int:
+    """Find rows whose sum is close to a target in the sup norm.
+
+    Example: sslth solve --law nsn -n 40 -d 2 -k 20 --seed 0
+
+    Exit status 0: done, or within --tolerance; 1: --tolerance not reached; 2: bad input or no such subset exists;
+    130: interrupted (the best subset so far is printed).
+    """
+    from sslth.subset_sum.solution import Status
+    from sslth.subset_sum.solve import solve as run
+
+    instance = _instance(file, law, n, d, seed, cardinality, max_cardinality)
+    solution = run(instance, solver, tolerance, time_limit, max_work, seed)
+    if as_json:
+        echo_json(_as_json(solution))
+    elif solution.status is not Status.INFEASIBLE:
+        typer.echo(repr(solution.error) if quiet else _as_text(instance, solution))
+    if explain and not as_json:
+        _explain(solution)
+    if solution.status is Status.INFEASIBLE:
+        raise InvalidInputError(f"{instance!r} is infeasible: {solution.stats['reason']}")
+    if solution.stats["stopped_by"] == "interrupt":
+        return 130
+    return int(tolerance is not None and solution.error > tolerance)
+
+
+def _instance(
+    file: Path | None,
+    law: str | None,
+    n: int | None,
+    d: int | None,
+    seed: int,
+    cardinality: int | None,
+    max_cardinality: int | None,
+) -> Instance:
+    from sslth.subset_sum.draw_instance import draw_instance
+    from sslth.subset_sum.instance import Instance
+
+    if (file is None) == (law is None):
+        raise InvalidInputError("give either a FILE.npz or --law with -n and -d")
+    if law is not None:
+        if n is None or d is None:
+            raise InvalidInputError("--law needs -n (rows) and -d (coordinates)")
+        return draw_instance(law, n, d, seed, cardinality, max_cardinality)
+    assert file is not None
+    stored = Instance.load(file)
+    return Instance(
+        stored.samples,
+        stored.target,
+        stored.cardinality if cardinality is None else cardinality,
+        stored.max_cardinality if max_cardinality is None else max_cardinality,
+    )
+
+
+def _as_json(solution: Solution) -> dict[str, object]:
+    return {
+        "subset": solution.subset.tolist(),
+        "mask": solution.mask.tolist(),
+        "error": solution.error,
+        "lower_bound": solution.lower_bound,
+        "status": solution.status.value,
+        "solver": solution.solver,
+        "seconds": solution.seconds,
+        "stats": solution.stats,
+    }
+
+
+def _as_text(instance: Instance, solution: Solution) -> str:
+    rows = " ".join(str(row) for row in solution.subset[:20].tolist())
+    more = f" ... ({solution.subset.size} rows)" if solution.subset.size > 20 else ""
+    bound = f"{solution.lower_bound:.6g}" if solution.lower_bound else "0 (none proved)"
+    return "\n".join(
+        (
+            f"instance     n={instance.n} d={instance.d}",
+            f"status       {solution.status.value} (stopped by {solution.stats['stopped_by']})",
+            f"error        {solution.error:.6g}",
+            f"lower bound  {bound}",
+            f"subset       {rows}{more}" if solution.subset.size else "subset       empty",
+            f"solver       {solution.solver}, {solution.seconds:.3f} s",
+        )
+    )
+
+
+def _explain(solution: Solution) -> None:
+    from sslth.subset_sum.solve import solvers
+
+    for step in solution.stats.get("tried", []):
+        typer.echo(f"tried        {step['solver']}: error {step['error']:.6g}, stopped by {step['stopped_by']}")
+    for name, purpose in solvers().items():
+        typer.echo(f"{name:22s} {purpose}")

@@ -1,0 +1,81 @@
+"""Comparing a ticket with its target on inputs: classes, and outputs in float64."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sslth.cnn.ticket import Ticket
+from sslth.cnn.trace import tensors_of
+from sslth.errors import InvalidInputError
+
+__all__ = ["Comparison", "compare", "outputs_of"]
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was seen on the inputs; accuracies are None without labels, classes None where there are none.
+
+    Attributes
+    ----------
+    target_accuracy, ticket_accuracy : float or None
+        Share of right classes, in [0, 1]; both networks as they are deployed, in float32.
+    agreement : float or None
+        Share of inputs that both put into the same class.
+    relative_output_error : float
+        ‖ticket - target‖₂ / ‖target‖₂ over all outputs, in float64.
+    max_output_error : float
+        Largest |ticket - target|, in float64.
+    """
+
+    target_accuracy: float | None
+    ticket_accuracy: float | None
+    agreement: float | None
+    relative_output_error: float
+    max_output_error: float
+
+
+def compare(model: nn.Module, ticket: Ticket, inputs: Tensor, labels: Tensor | None = None) -> Comparison:
+    """Run the target and the kept filters on the inputs [m, ...]; labels int64[m]."""
+    pruned = ticket.to_module(model)
+    target = copy.deepcopy(model).cpu().eval()
+    target_classes, ticket_classes = _classes(outputs_of(target, inputs)), _classes(outputs_of(pruned, inputs))
+    target_outputs = outputs_of(target.double(), inputs.double())
+    difference = outputs_of(pruned.double(), inputs.double()) - target_outputs
+    size = float(target_outputs.norm())
+    accuracies: list[float | None] = [None, None]
+    agreement = None
+    if target_classes is not None and ticket_classes is not None:
+        agreement = float((target_classes == ticket_classes).double().mean())
+        if labels is not None:
+            if labels.shape != target_classes.shape:
+                raise InvalidInputError(f"{len(inputs)} inputs need as many labels, not shape {tuple(labels.shape)}")
+            accuracies = [float((found == labels).double().mean()) for found in (target_classes, ticket_classes)]
+    return Comparison(
+        target_accuracy=accuracies[0],
+        ticket_accuracy=accuracies[1],
+        agreement=agreement,
+        relative_output_error=float(difference.norm()) / size if size else float(difference.norm()),
+        max_output_error=float(difference.abs().max()),
+    )
+
+
+def outputs_of(network: nn.Module, inputs: Tensor) -> Tensor:
+    """All outputs of a network side by side: [m, outputs], in its dtype."""
+    parts = []
+    with torch.no_grad():
+        for batch in inputs.split(_BATCH):
+            tensors = tensors_of(network(batch))
+            if tensors is None:
+                raise InvalidInputError("the network returns something else than tensors")
+            parts.append(torch.cat([tensor.flatten(1) for tensor in tensors], dim=1))
+    return torch.cat(parts)
+
+
+def _classes(outputs: Tensor) -> Tensor | None:
+    return outputs.argmax(dim=1) if outputs.shape[1] > 1 else None

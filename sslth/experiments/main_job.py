@@ -1,0 +1,210 @@
+"""The main job from end to end: extract, certify, compare, draw, and leave everything in one folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save as save_safetensors
+from torch import Tensor, nn
+
+import sslth
+from sslth.cnn.certify import Report, certify
+from sslth.cnn.extract import extract
+from sslth.cnn.layers import find_layers, kernel_and_bias
+from sslth.cnn.progress import report_progress
+from sslth.cnn.ticket import Ticket
+from sslth.cnn.ticket_file import ticket_bytes
+from sslth.errors import InvalidInputError
+from sslth.experiments.comparison import compare
+from sslth.experiments.error_vs_width import error_vs_width
+from sslth.experiments.figures import (
+    draw_error_vs_width,
+    draw_kept_filters,
+    draw_kernel_comparison,
+    draw_layer_errors,
+    figure_to_png,
+)
+from sslth.experiments.report import write_report
+from sslth.experiments.store import Store
+from sslth.subset_sum.files import write_atomically
+
+__all__ = ["run_main_job", "summary_table"]
+
+_PACKAGES = ("numpy", "scipy", "numba", "torch", "ortools", "matplotlib")
+
+
+def run_main_job(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor | None,
+    *,
+    out: Path,
+    width: int,
+    seed: int,
+    low: float,
+    high: float,
+    evaluated_on: str,
+    command: str,
+    solver: str = "auto",
+    gain: float | None = None,
+    max_kept: int | None = None,
+    device: str = "auto",
+    memory: str = "1GiB",
+    jobs: int | None = None,
+    with_widths: bool = False,
+    restart: bool = False,
+    progress: bool = True,
+    stages: dict[str, float] | None = None,
+) -> dict[str, Any]:
+    """Make a ticket of the model and everything that a person wants to see of it; returns `summary.json`'s content.
+
+    Leaves in `out`: target.safetensors, ticket.safetensors, summary.json, report.html, layer_errors.png,
+    kept_filters.png, kernels.png and, `with_widths`, error_vs_width.png with its store. `inputs` [m, ...] are what
+    both networks are compared on; `stages` are seconds already spent, such as on training.
+    """
+    out = Path(out)
+    _make_folder(out)
+    store_path = out / "error_vs_width.db"
+    if restart:
+        for leftover in out.glob("error_vs_width.db*"):
+            leftover.unlink()
+    seconds = dict(stages or {})
+    with report_progress(progress) as report:
+        with _timed(seconds, "extract"):
+            ticket = extract(
+                model, inputs, width, seed, solver=solver, low=low, high=high, device=device, progress=report,
+                gain=gain, max_kept=max_kept, memory=memory, jobs=jobs,
+            )  # fmt: skip
+            target = save_safetensors({k: v.contiguous() for k, v in model.state_dict().items()})
+            write_atomically(out / "target.safetensors", lambda stream: stream.write(target))
+            ticket.save(out / "ticket.safetensors")
+        with _timed(seconds, "certify"):
+            certificate = certify(ticket, model, device=device, data=inputs, starts=256, steps=200, progress=report)
+        with _timed(seconds, "compare"):
+            comparison = compare(model, ticket, inputs, labels)
+        pictures: dict[str, bytes] = {}
+        if with_widths:
+            with _timed(seconds, "error_vs_width"), Store(store_path) as store:
+                rows = error_vs_width(model, inputs[:1], inputs, low=low, high=high, store=store, progress=report)
+                draw_error_vs_width(rows, out / "error_vs_width.png")
+                pictures["error_vs_width"] = (out / "error_vs_width.png").read_bytes()
+    with _timed(seconds, "draw"):
+        pictures |= _draw(model, ticket, certificate)
+        for name in ("layer_errors", "kept_filters", "kernels"):
+            content = pictures[name]
+            write_atomically(out / f"{name}.png", lambda stream, content=content: stream.write(content))
+    summary: dict[str, Any] = {
+        "target_accuracy": comparison.target_accuracy,
+        "ticket_accuracy": comparison.ticket_accuracy,
+        "agreement": comparison.agreement,
+        "relative_output_error": comparison.relative_output_error,
+        "max_output_error": comparison.max_output_error,
+        "certified_upper": certificate.upper if certificate.reason is None else None,
+        "certified_upper_reason": certificate.reason,
+        "attained_lower": certificate.lower,
+        "kernel_error": certificate.kernel_error,
+        "gain": {kept.layer.name: kept.layer.gain for kept in ticket.layers},
+        "width": width,
+        "kept_filters": ticket.kept_filters,
+        "total_filters": ticket.total_filters,
+        "ticket_bytes": len(ticket_bytes(ticket)),
+        "target_bytes": len(target),
+        "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
+        "versions": _versions(),
+        "seed": seed,
+        "low": low,
+        "high": high,
+        "evaluated_on": evaluated_on,
+        "command": command,
+        "settings": ticket.settings,
+        "layers": [
+            {**layer, "kernel_error": certificate.kernel_error[layer["name"]]} for layer in ticket.summary()["layers"]
+        ],
+    }
+    text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+    write_atomically(out / "summary.json", lambda stream: stream.write(text.encode()))
+    write_report(out / "report.html", summary, pictures, command)
+    return summary
+
+
+def summary_table(summary: dict[str, Any]) -> str:
+    """The few numbers that say whether it worked, as lines of text."""
+
+    def percent(value: float | None) -> str:
+        return "not measured" if value is None else f"{100 * value:.2f} %"
+
+    upper = summary["certified_upper"]
+    lines = {
+        "accuracy, target": percent(summary["target_accuracy"]),
+        "accuracy, ticket": percent(summary["ticket_accuracy"]),
+        "same class": percent(summary["agreement"]),
+        "relative output error": f"{summary['relative_output_error']:.2e}",
+        "largest output error seen": f"{summary['max_output_error']:.2e}",
+        "attained by search": f"{summary['attained_lower']:.2e}",
+        "proved upper bound": f"none: {summary['certified_upper_reason']}" if upper is None else f"{upper:.2e}",
+        "kept filters": f"{summary['kept_filters']:,} of {summary['total_filters']:,} (width {summary['width']:,})",
+        "ticket file": f"{summary['ticket_bytes']:,} bytes",
+        "seconds": ", ".join(f"{stage} {spent:.1f}" for stage, spent in summary["seconds"].items()),
+    }
+    return "\n".join(f"{name:26s} {value}" for name, value in lines.items())
+
+
+def _draw(model: nn.Module, ticket: Ticket, certificate: Report) -> dict[str, bytes]:
+    """Pictures of one block of the layer with the largest kernel error, and of all layers' errors."""
+    name = max(certificate.kernel_error, key=lambda layer: certificate.kernel_error[layer])
+    kept = next(kept for kept in ticket.layers if kept.layer.name == name)
+    wiring = kept.layer.wiring
+    block, filters = kept.blocks(ticket.seed)[0]
+    scales = block.scales(filters)
+    positive = scales > 0
+    shape = (wiring.outputs_per_group, *wiring.kernel_size)
+    rows = block.rows(filters[positive], scales[positive]).reshape(-1, *shape)
+    weight, _ = kernel_and_bias(find_layers(model)[name])
+    target = np.array(wiring.block(weight, 0))
+    total = int((block.scales() > 0).sum())
+    where = f"{name}, input channel 0"
+    approximation = rows.sum(axis=0) / kept.layer.gain
+    return {
+        "layer_errors": figure_to_png(draw_layer_errors(certificate.kernel_error)),
+        "kept_filters": figure_to_png(draw_kept_filters(rows, total=total, title=where)),
+        "kernels": figure_to_png(draw_kernel_comparison(target, approximation, title=where)),
+    }
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInputError(f"cannot make the output folder {out}: {error.strerror or error}") from error
+    probe = out / ".writable"
+    write_atomically(probe, lambda stream: stream.write(b""))
+    probe.unlink()
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+def _versions() -> dict[str, str]:
+    found = {"sslth": sslth.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+

@@ -1,0 +1,89 @@
+"""Reading what users have: state dicts, arrays, and the function that builds their network. Never a pickle of code."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from sslth.errors import InvalidInputError
+
+__all__ = ["load_array", "load_network", "load_state_dict"]
+
+
+def load_network(path: Path, arch: str) -> nn.Module:
+    """Build the network that `arch` ("module:callable") names and give it the stored weights; evaluation mode.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file cannot be read, the callable cannot be found or called, or the weights do not fit.
+    """
+    state = load_state_dict(path)
+    network = _build(arch)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InvalidInputError(f"the weights in {path} do not fit {arch}: {_one_line(error)}") from None
+    return network.eval()
+
+
+def load_state_dict(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from a .safetensors file, or from a .pt file read with `weights_only=True`."""
+    if not path.is_file():
+        raise InvalidInputError(f"there is no file {path}")
+    try:
+        if path.suffix == ".safetensors":
+            loaded: Any = load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise InvalidInputError(f"cannot read weights from {path}: {_one_line(error)}") from None
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise InvalidInputError(f"{path} does not hold a state dict (tensors by name)")
+    return loaded
+
+
+def load_array(path: Path) -> npt.NDArray[Any]:
+    """One array of numbers from a .npy file; never unpickles."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InvalidInputError(f"cannot read an array from {path}: {_one_line(error)}") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or array.size == 0:
+        raise InvalidInputError(f"{path} must hold one array of numbers that is not empty")
+    if not np.isfinite(array).all():
+        raise InvalidInputError(f"{path} holds NaN or infinite values")
+    return array
+
+
+def _build(arch: str) -> nn.Module:
+    module_name, separator, attribute = arch.partition(":")
+    if not separator or not module_name or not attribute:
+        raise InvalidInputError(f"--arch is {arch!r}; write module:callable, such as sslth.networks:small_cnn")
+    here = str(Path.cwd())
+    if here not in sys.path:  # a Python file beside the weights is what most users have
+        sys.path.insert(0, here)
+    try:
+        make = getattr(importlib.import_module(module_name), attribute)
+        network = make()
+    except Exception as error:  # it is the user's code that runs here: whatever it raises is about --arch
+        raise InvalidInputError(f"--arch {arch} fails: {type(error).__name__}: {_one_line(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise InvalidInputError(f"--arch {arch} gives a {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,476 @@
+"""The first-moment floor: the error at which the expected number of good subsets is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import gammaln, log_ndtr
+
+from sslth.errors import InvalidInputError
+from sslth.subset_sum.instance import Instance
+
+__all__ = ["first_moment_floor"]
+
+FloatArray = npt.NDArray[np.float64]
+LogCount = Callable[[float], float]  # ε -> log of the expected number of subsets within ε
+
+_SMALLEST = 1e-290  # below it, expected counts are extrapolated
+_EXACT_SIZES = 128  # up to this many uniform rows their sum has its exact law, and sizes are summed one by one
+
+
+def first_moment_floor(instance: Instance, law: str | None = None) -> float:
+    r"""The smallest ε at which the expected number of subsets with sup-norm error at most ε reaches 1.
+
+    Parameters
+    ----------
+    instance : Instance
+        Subsets of its cardinality count, or up to its maximal cardinality, or all 2^n.
+    law : {"gaussian", "uniform", "nsn"}, optional
+        None: the samples are as given and the subset is drawn uniformly at random. Else: the rows are i.i.d. of
+        this law (N(0, 1), U[-1, 1], normally-scaled normal) and the samples themselves are not looked at.
+
+    Returns
+    -------
+    float
+        0.0 if a subset fits at every ε (target zero and the empty subset allowed) or the floor underflows;
+        inf if no subset has a wanted size, and with a law for cardinality n, whose one subset has an expected
+        count below 1 at every ε.
+
+    Raises
+    ------
+    InvalidInputError
+        For an unknown law.
+
+    Notes
+    -----
+    A guide, not a bound: an instance may have a better subset, or none as good.
+
+    With `law=None` the empty and the full subset count as what they are. The sum of a uniformly random one of
+    the others is taken to be *one* Gaussian with its exact mean and covariance given the samples: for a random
+    size K and :math:`C = \sum (x - \bar x)(x - \bar x)^T`,
+
+    .. math:: E[K] \bar x, \qquad E\!\left[\tfrac{K (n - K)}{n (n - 1)}\right] C + Var(K) \bar x \bar x^T,
+
+    which is :math:`\Sigma X / 2, X^T X / 4` over all subsets. The sizes up to a maximal cardinality are not
+    mixed one by one: those near the largest dominate. The central limit theorem is poor for fewer than about ten
+    chosen rows, and far in the tails. The probability of the box :math:`|S - z| \le \varepsilon` comes from
+    expectation propagation [CunninghamEtAl2011]_: exact for a diagonal covariance and in the limit of small boxes,
+    within a few per cent of the Gaussian probability otherwise, hence within about 1/d of that in ε. It needs no
+    inverse, so singular covariances (d ≥ n) are as good as others: coordinates without variance bound ε by
+    their distance, and if the target lies off the span of the sums by r (Euclidean), then ε ≥ r / √d.
+
+    With a law the expectation is exact up to quadrature; beyond 128 uniform rows their sum is an exponentially
+    tilted normal, which is off by less than 0.2 / k of ε.
+
+    Cost: O(n d^2) time for the covariance, then O(d^3) for each of some hundred steps; O(n d + d^2) memory.
+    With a law, O(√n d) for each of some twenty steps.
+
+    .. [CunninghamEtAl2011] J. P. Cunningham, P. Hennig, S. Lacoste-Julien, "Gaussian Probabilities and
+       Expectation Propagation", 2011. arXiv:1111.6832
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> instance = Instance(rng.standard_normal((30, 2)), [0.5, -0.5])
+    >>> 1e-5 < first_moment_floor(instance) < 1e-3  # one box in 2^30
+    True
+    """
+    if law is not None and law not in _LAWS:
+        raise InvalidInputError(f"there is no law named {law!r}; choose one of {', '.join(sorted(_LAWS))}, or None")
+    if not instance.is_feasible:
+        return math.inf
+    if law is not None:
+        return _floor_of_law(instance, law)
+    return _floor_of_samples(instance)
+
+
+def _floor_of_law(instance: Instance, law: str) -> float:
+    n, low, high = instance.n, instance.smallest_size, instance.largest_size
+    target = np.abs(instance.target)  # the laws are symmetric in every coordinate
+    empty = float(target.max()) if low == 0 else math.inf
+    if high == 0 or low == n:
+        return empty
+    sizes, log_weights = _sizes(n, max(low, 1), high)
+    log_count = _LAWS[law](target, sizes, log_weights)
+    return _root(log_count, instance.d, start=1.0 + float(target.max()), largest=empty)
+
+
+def _floor_of_samples(instance: Instance) -> float:
+    n, low, high = instance.n, instance.smallest_size, instance.largest_size
+    largest_entry = max(float(np.abs(instance.samples).max()), float(np.abs(instance.target).max()))
+    exponent = math.frexp(largest_entry)[1]
+    samples, target = np.ldexp(instance.samples, -exponent), np.ldexp(instance.target, -exponent)
+    known = math.inf
+    if low == 0:
+        known = float(np.abs(target).max())
+    if high == n:
+        known = min(known, float(np.abs(samples.sum(axis=0) - target).max()))
+    sizes = np.arange(max(low, 1), min(high, n - 1) + 1)
+    if sizes.size == 0 or known == 0.0:
+        return _scaled(known, exponent)
+    log_weights = _log_binomial(n, sizes)
+    log_total = _log_sum(log_weights)
+    weights = np.exp(log_weights - log_total)
+    mean_size = float(weights @ sizes)
+    size_variance = float(weights @ (sizes - mean_size) ** 2)
+    spread = float(weights @ (sizes * (n - sizes))) / (n * (n - 1.0))
+    mean = samples.mean(axis=0)
+    centred = samples - mean
+    covariance = spread * (centred.T @ centred) + size_variance * np.outer(mean, mean)
+    box = _GaussianBox.of(mean_size * mean - target, covariance)
+    if known <= box.smallest:
+        return _scaled(known, exponent)
+
+    def log_count(epsilon: float) -> float:
+        return log_total + box.log_probability(epsilon)
+
+    start = max(math.sqrt(float(np.diag(covariance).max())), 2.0 * box.smallest, 1e-300)
+    root = _root(log_count, max(1, box.rank), start, largest=known, smallest=box.smallest)
+    return _scaled(root, exponent)
+
+
+def _scaled(value: float, exponent: int) -> float:
+    return value if math.isinf(value) else math.ldexp(value, exponent)
+
+
+def _root(log_count: LogCount, slope: int, start: float, largest: float, smallest: float = 0.0) -> float:
+    """The ε in [smallest, largest] where `log_count`, which increases from below 0, reaches 0; else `largest`."""
+    if math.isfinite(largest) and log_count(largest) <= 0.0:
+        return largest
+    high = min(start, largest)
+    while log_count(high) < 0.0:
+        smallest, high = high, min(4.0 * high, largest)
+        if high > 1e300:
+            return math.inf
+    low, floor = high, max(smallest, _SMALLEST)
+    value = log_count(high)
+    while value >= 0.0:
+        if low <= floor:
+            if smallest > 0.0:
+                return low
+            return math.exp(max(-800.0, math.log(low) - value / slope))  # the count grows like ε^slope
+        high = low
+        low = max(floor, low * math.exp(-min(600.0, max(0.1, 1.2 * value / slope))))
+        value = log_count(low)
+    if low == high:
+        return low
+    log_root = brentq(lambda x: max(-1e6, log_count(math.exp(x))), math.log(low), math.log(high), xtol=1e-10, rtol=1e-10)
+    return math.exp(float(log_root))
+
+
+# ------------------------------------------------------------------------------------------ sums over sizes
+
+
+def _log_binomial(n: int, k: npt.NDArray[Any]) -> FloatArray:
+    result: FloatArray = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
+    return result
+
+
+def _log_sum(logs: FloatArray) -> float:
+    largest = float(logs.max())
+    return largest if not math.isfinite(largest) else largest + math.log(float(np.exp(logs - largest).sum()))
+
+
+def _sizes(n: int, low: int, high: int) -> tuple[FloatArray, FloatArray]:
+    """Nodes and log weights of a rule for `sum of C(n, k) f(k) over low <= k <= high`, f smooth.
+
+    Every k near 0 and n; between, a trapezoid rule whose step is a sixth of the width of C(n, k) f(k). O(√n) nodes.
+    """
+    nodes = [low]
+    while nodes[-1] < high:
+        k = nodes[-1]
+        near = min(k, n - k)
+        step = 1 if near <= 4 * _EXACT_SIZES or high - k <= 4 * _EXACT_SIZES else int(math.sqrt(near) / 8)
+        nodes.append(min(high, k + max(1, step)))
+    sizes = np.array(nodes, dtype=np.float64)
+    weights = np.ones(sizes.size)
+    if sizes.size > 1:
+        gaps = np.diff(sizes)  # a gap g stands for g - 1 inner sizes, half of them with either end
+        weights[:-1] += (gaps - 1) / 2
+        weights[1:] += (gaps - 1) / 2
+    return sizes, _log_binomial(n, sizes) + np.log(weights)
+
+
+# ------------------------------------------------------------------------------------------------ the laws
+
+
+def _gaussian_count(target: FloatArray, sizes: FloatArray, log_weights: FloatArray) -> LogCount:
+    """A sum of k rows is N(0, k I)."""
+    root = np.sqrt(sizes)[:, None]
+
+    def log_count(epsilon: float) -> float:
+        return _log_sum(log_weights + _log_interval(target / root, epsilon / root).sum(axis=1))
+
+    return log_count
+
+
+def _nsn_count(target: FloatArray, sizes: FloatArray, log_weights: FloatArray) -> LogCount:
+    """Given the scales a sum of k rows is N(0, q I), q ~ χ²_k: integrate over r = √q.
+
+    The weight of r, summed over the sizes, depends on neither ε nor the target. What lies below r = 1e-12 / n
+    has an expected count of at most 1e-12. The trapezoid rule in u, with r = s log(1 + e^u / s), is a rule in log r for
+    small r and in r for large r, where χ_k is .7 wide.
+    """
+    step = min(0.05, 0.5 / math.sqrt(target.size))
+    scale = 0.2 / step
+    largest = math.sqrt(float(sizes[-1])) + 12.0
+    u = np.arange(math.log(1e-12 / float(sizes[-1])), largest / scale + math.log(scale) + step, step)
+    r = scale * np.logaddexp(0.0, u - math.log(scale))
+    log_r = np.log(r)
+    log_derivative = -np.logaddexp(0.0, math.log(scale) - u) + math.log(scale)  # d r / d u
+    constants = log_weights + math.log(2.0) - (sizes / 2) * math.log(2.0) - gammaln(sizes / 2)
+    log_mass = np.array([_log_sum(constants + (sizes - 1) * x) for x in log_r]) - r**2 / 2
+    log_mass += log_derivative + math.log(step)
+
+    def log_count(epsilon: float) -> float:
+        return _log_sum(log_mass + _log_interval(target / r[:, None], epsilon / r[:, None]).sum(axis=1))
+
+    return log_count
+
+
+def _uniform_count(target: FloatArray, sizes: FloatArray, log_weights: FloatArray) -> LogCount:
+    """A sum of k rows has independent Irwin–Hall coordinates."""
+    few = int(np.searchsorted(sizes, _EXACT_SIZES, side="right"))
+
+    def log_count(epsilon: float) -> float:
+        logs = np.empty((sizes.size, target.size))
+        if few:
+            exact = _log_irwin_hall(target, epsilon, int(sizes[few - 1]))
+            logs[:few] = exact[sizes[:few].astype(int) - 1]
+        logs[few:] = _log_tilted_normal(target, epsilon, sizes[few:, None])
+        return _log_sum(log_weights + logs.sum(axis=1))
+
+    return log_count
+
+
+_LAWS: dict[str, Callable[[FloatArray, FloatArray, FloatArray], LogCount]] = {
+    "gaussian": _gaussian_count,
+    "nsn": _nsn_count,
+    "uniform": _uniform_count,
+}
+
+
+def _log_irwin_hall(target: FloatArray, epsilon: float, largest: int) -> FloatArray:
+    """log P(|S_k - z| <= ε) for a sum of k = 1 … largest U[-1, 1]: float64[largest, d], z >= 0.
+
+    The density of a sum of k U[-1/2, 1/2] is the B-spline of order k, by its recursion, which only adds positive
+    numbers; its integral up to x is the sum of the next one at x - 1/2, x - 3/2, … O(largest² d).
+    """
+    half = epsilon / 2
+    below, above = -target / 2 - half, -target / 2 + half  # the mirrored interval, so that tails stay small numbers
+    narrow = half < 1e-3
+    if narrow:
+        nodes, weights = np.polynomial.legendre.leggauss(4)
+        points = (-target / 2)[:, None] + half * nodes
+    else:
+        points = np.stack([below, above], axis=1)
+    span = largest + 2
+    shifts = np.arange(-span, span + 1) / 2
+    x = points[..., None] - shifts  # from high to low, half a step apart
+    spline = ((x >= -0.5) & (x < 0.5)).astype(np.float64)
+    mass = np.empty((largest, target.size))
+    mass[0] = np.clip(np.minimum(above, 0.5) - np.maximum(below, -0.5), 0.0, None)
+    for k in range(2, largest + 2):
+        wider = np.zeros_like(spline)  # the value at x + 1/2 is one place before, at x - 1/2 one place after
+        wider[..., 1:-1] = (
+            np.clip(k / 2 + x[..., 1:-1], 0.0, None) * spline[..., :-2]
+            + np.clip(k / 2 - x[..., 1:-1], 0.0, None) * spline[..., 2:]
+        ) / (k - 1)
+        if not narrow:  # order k integrates order k - 1
+            integral = wider[..., span + 1 :: 2].sum(axis=-1)
+            if k > 2:
+                mass[k - 2] = integral[:, 1] - integral[:, 0]
+        elif 2 < k <= largest:
+            mass[k - 1] = half * (wider[..., span] @ weights)
+        if k == 2 and largest > 1:
+            mass[1] = _triangle(above) - _triangle(below) if not narrow else _triangle_mass(below, above)
+        spline = wider
+    with np.errstate(divide="ignore"):
+        return np.log(np.clip(mass, 0.0, 1.0))
+
+
+def _triangle(x: FloatArray) -> FloatArray:
+    """The distribution function of a sum of two U[-1/2, 1/2]."""
+    x = np.clip(x, -1.0, 1.0)
+    return np.where(x < 0, (1 + x) ** 2 / 2, 1 - (1 - x) ** 2 / 2)
+
+
+def _triangle_mass(below: FloatArray, above: FloatArray) -> FloatArray:
+    """The integral of 1 - |x| over [below, above], which may be very narrow."""
+    below, above = np.clip(below, -1.0, 1.0), np.clip(above, -1.0, 1.0)
+    left, right = np.minimum(above, 0.0), np.maximum(below, 0.0)
+    return np.clip(left - below, 0, None) * (1 + (below + left) / 2) + np.clip(above - right, 0, None) * (
+        1 - (above + right) / 2
+    )
+
+
+def _log_tilted_normal(target: FloatArray, epsilon: float, k: FloatArray) -> FloatArray:
+    """log P(|S_k - z| <= ε) for a sum of k U[-1, 1], k large, z >= 0: the normal law after the tilt that centres it.
+
+    Tilted by θ the sum has mean k (coth θ - 1/θ); θ centres it at the point of the box that is nearest to 0.
+    """
+    nearest = np.clip(target - epsilon, 0.0, None) + 0.0 * k
+    m = nearest / k
+    possible = m < 1.0
+    m = np.where(possible, m, 0.0)
+    theta = m * (3.0 - m**2) / (1.0 - m**2)  # within 5 % [Cohen1991]
+    for _ in range(4):
+        theta = np.clip(theta - (_langevin(theta) - m) / _langevin_slope(theta), 0.0, None)
+    variance = k * _langevin_slope(theta)
+    deviation = np.sqrt(variance)
+    log_moment = k * _log_sinhc(theta) - theta * nearest + theta**2 * variance / 2
+    logs = log_moment + _log_interval((target - nearest) / deviation + theta * deviation, epsilon / deviation)
+    return np.where(possible, np.minimum(logs, 0.0), -np.inf)
+
+
+def _langevin(t: FloatArray) -> FloatArray:
+    """coth t - 1/t, t >= 0."""
+    safe = np.where(t < 0.05, 1.0, t)
+    return np.where(t < 0.05, t / 3 - t**3 / 45 + 2 * t**5 / 945, 1 / np.tanh(safe) - 1 / safe)
+
+
+def _langevin_slope(t: FloatArray) -> FloatArray:
+    """1/t² - 1/sinh² t, t >= 0."""
+    safe = np.clip(np.where(t < 0.05, 1.0, t), None, 300.0)
+    exact = np.where(t < 300.0, 1 / safe**2 - 1 / np.sinh(safe) ** 2, 1 / np.maximum(t, 1.0) ** 2)
+    return np.where(t < 0.05, 1 / 3 - t**2 / 15 + 2 * t**4 / 189, exact)
+
+
+# ------------------------------------------------------------------------------------- Gaussian probabilities
+
+
+def _log_sinhc(x: FloatArray) -> FloatArray:
+    """log(sinh x / x), x >= 0."""
+    safe = np.where(x < 1e-2, 1.0, x)
+    return np.where(x < 1e-2, x**2 / 6, safe + np.log(-np.expm1(-2 * safe) / (2 * safe)))
+
+
+def _log_interval(centre: FloatArray, half: FloatArray) -> FloatArray:
+    """log P(|N(0, 1) - centre| <= half), centre >= 0, to about ten digits however far or narrow."""
+    centre, half = np.broadcast_arrays(centre, half)
+    narrow = half < 1e-4
+    wide = np.where(narrow, 1.0, half)
+    upper = log_ndtr(wide - centre)  # mirrored into the lower tail
+    lower = log_ndtr(-wide - centre)
+    with np.errstate(divide="ignore"):
+        exact = upper + np.log(-np.expm1(np.minimum(lower - upper, 0.0)))
+        flat = np.log(2 * half) - centre**2 / 2 - math.log(2 * math.pi) / 2 + _log_sinhc(centre * half)
+    return np.where(narrow, flat, exact)
+
+
+@dataclass(frozen=True)
+class _GaussianBox:
+    """log P(|G| <= ε in every coordinate) for G ~ N(mean, covariance), by expectation propagation.
+
+    `rank` counts the directions with variance, `smallest` is a lower bound on any ε with a positive probability,
+    `flat` the ε below which the density is constant over the box.
+    """
+
+    mean: FloatArray
+    covariance: FloatArray
+    rank: int
+    smallest: float
+    flat: float
+
+    @classmethod
+    def of(cls, mean: FloatArray, covariance: FloatArray) -> _GaussianBox:
+        values, vectors = np.linalg.eigh(covariance)
+        rounding = values[-1] * values.size * 4.0 * np.finfo(float).eps
+        alive = values > rounding
+        off_span = vectors[:, ~alive].T @ mean
+        distance = float(np.sqrt(off_span @ off_span))
+        scale = math.sqrt(float(mean @ mean)) + math.sqrt(max(float(values[-1]), 0.0))
+        consistent = distance <= 1e-12 * scale * values.size
+        varying = np.diag(covariance) > rounding
+        stuck = float(np.abs(mean[~varying]).max(initial=0.0))
+        smallest = 0.0 if consistent else distance / math.sqrt(values.size)
+        if stuck > 1e-13 * scale:
+            smallest = max(smallest, stuck)
+        flat = 1e-4 * math.sqrt(float(values[alive][0])) if consistent and alive.any() else 0.0
+        return cls(mean[varying], covariance[np.ix_(varying, varying)], int(alive.sum()), smallest, flat)
+
+    def log_probability(self, epsilon: float) -> float:
+        if epsilon < self.smallest:
+            return -math.inf
+        if self.rank == 0:
+            return 0.0
+        if epsilon < self.flat:
+            return _log_box(self.mean, self.covariance, self.flat) + self.rank * math.log(epsilon / self.flat)
+        return _log_box(self.mean, self.covariance, epsilon)
+
+
+def _log_box(mean: FloatArray, covariance: FloatArray, epsilon: float) -> float:
+    """log P(|G| <= ε in every coordinate), G ~ N(mean, covariance), positive variances; O(d³) a round.
+
+    Every interval is replaced by a Gaussian factor ("site") of precision τ and mean m that leaves the first two moments
+    right, one at a time against all others. Precisions are used as in Rasmussen and Williams (2006), section 3.6, through
+    B = 1 + √τ Σ √τ and, where τ is large, in the form that does not cancel.
+    """
+    d, variance = mean.size, np.diag(covariance)
+    least = 1e-12 / variance
+    tau = np.maximum(3.0 / epsilon**2, least) if epsilon < 1e150 else least.copy()
+    shift = np.zeros(d)  # τ m
+    log_z, damping = -math.inf, 1.0
+    change = math.inf
+    for _ in range(200):
+        root = np.sqrt(tau)
+        triangle = np.linalg.cholesky(np.eye(d) + root[:, None] * covariance * root)
+        inverse = np.linalg.inv(triangle)
+        keep = np.einsum("ij,ij->j", inverse, inverse)  # the diagonal of B⁻¹
+        w = shift / root - root * mean
+        u = inverse.T @ (inverse @ w)
+        wide = tau * variance < 1e-3
+        reduced = inverse @ (root[:, None] * covariance)
+        inner = variance - np.einsum("ij,ij->j", reduced, reduced)
+        middle = mean + covariance @ (root * u)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cavity_variance = np.where(wide, inner / (1 - tau * inner), (1 - keep) / (tau * keep))
+            cavity_mean = np.where(wide, (middle - inner * shift) / (1 - tau * inner), shift / tau - u / (root * keep))
+        log_mass, new_mean, new_variance = _interval_moments(cavity_mean, cavity_variance, epsilon)
+        gap = cavity_mean - shift / tau
+        growth = 1 + tau * cavity_variance
+        before, log_z = log_z, float(
+            (log_mass + 0.5 * np.log(growth) + 0.5 * tau * gap**2 / growth).sum()
+            - np.log(np.diag(triangle)).sum()
+            - 0.5 * (w @ u)
+        )
+        last, change = change, abs(log_z - before)
+        if change <= 1e-9 * (1.0 + abs(log_z)):
+            break
+        if change > 0.9 * last:
+            damping = max(0.2, 0.7 * damping)
+        new_tau = np.maximum(1 / new_variance - 1 / cavity_variance, least)
+        new_shift = new_mean / new_variance - cavity_mean / cavity_variance
+        tau += damping * (new_tau - tau)
+        shift += damping * (new_shift - shift)
+    return min(log_z, 0.0)
+
+
+_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(48)
+
+
+def _interval_moments(
+    mean: FloatArray, variance: FloatArray, epsilon: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Log mass, mean and variance of N(mean, variance) on [-ε, ε], by Gauss–Legendre over where the density is not nil."""
+    deviation = np.sqrt(variance)
+    centre, half = -mean / deviation, epsilon / deviation
+    mode = np.clip(0.0, centre - half, centre + half)
+    reach = np.where(mode == 0.0, math.sqrt(80.0), 80.0 / (np.abs(mode) + np.sqrt(mode**2 + 80.0)))
+    low = np.where(mode > 0.0, 0.0, np.maximum(np.where(mode < 0.0, -2 * half, centre - half), -reach))
+    high = np.where(mode < 0.0, 0.0, np.minimum(np.where(mode > 0.0, 2 * half, centre + half), reach))
+    length = (high - low) / 2
+    s = (high + low)[:, None] / 2 + length[:, None] * _NODES  # measured from the mode
+    density = np.exp(-s * (2 * mode[:, None] + s) / 2) * _NODE_WEIGHTS
+    total = density.sum(axis=1)
+    offset = (density * s).sum(axis=1) / total
+    spread = (density * (s - offset[:, None]) ** 2).sum(axis=1) / total
+    log_mass = np.log(total * length) - mode**2 / 2 - math.log(2 * math.pi) / 2
+    side = np.where(mode > 0.0, -half, np.where(mode < 0.0, half, -centre))  # from the box's centre to the mode
+    return log_mass, deviation * (side + offset), variance * spread

@@ -1,0 +1,216 @@
+"""Ticket files: round trips, byte stability, and files that somebody broke, by accident or on purpose."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+from torch import nn
+
+import sslth
+from sslth.cnn.index_codec import decode_blocks, encode_blocks
+from sslth.cnn.ticket_file import ticket_bytes
+from sslth.errors import InvalidInputError, TicketFileError
+
+
+@pytest.fixture(scope="module")
+def content(ticket: sslth.Ticket) -> bytes:
+    return ticket_bytes(ticket)
+
+
+def parts(content: bytes) -> tuple[dict, dict]:
+    size = int.from_bytes(content[:8], "little")
+    metadata = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["sslth"])
+    return load(content), metadata
+
+
+def load_from(tmp_path: Path, content: bytes) -> sslth.Ticket:
+    path = tmp_path / "ticket.safetensors"
+    path.write_bytes(content)
+    return sslth.Ticket.load(path)
+
+
+@torch.no_grad()
+def test_round_trip(ticket: sslth.Ticket, tmp_path: Path) -> None:
+    path = tmp_path / "ticket.safetensors"
+    ticket.save(path)
+    loaded = sslth.Ticket.load(path)
+    assert loaded.summary() == ticket.summary()
+    assert ticket_bytes(loaded) == path.read_bytes() == ticket_bytes(ticket)
+    images = torch.rand(4, 1, 8, 8)
+    assert torch.equal(loaded.to_module()(images), ticket.to_module()(images))  # rebuilt without the model
+    assert torch.equal(loaded.to_module(merged=True)(images), ticket.to_module(merged=True)(images))
+    assert [p.name for p in tmp_path.iterdir()] == ["ticket.safetensors"]
+
+
+def test_a_network_with_its_own_forward_needs_the_model(skipping: nn.Module, tmp_path: Path) -> None:
+    x = torch.rand(2, 2, 9, 7)
+    ticket = sslth.extract(skipping, x, width=16, progress=False, low=-np.ones((2, 9, 7)), high=1.0)
+    ticket.save(tmp_path / "t")
+    loaded = sslth.Ticket.load(tmp_path / "t")
+    assert loaded.low.shape == (2, 9, 7)
+    with pytest.raises(InvalidInputError, match="pass the model"):
+        loaded.to_module()
+    with torch.no_grad():
+        assert torch.equal(loaded.to_module(skipping)(x), ticket.to_module()(x))
+
+
+def test_one_metadata_key_and_no_weights(content: bytes, ticket: sslth.Ticket) -> None:
+    size = int.from_bytes(content[:8], "little")
+    assert list(json.loads(content[8 : 8 + size])["__metadata__"]) == ["sslth"]
+    assert len(content) < 2 * ticket.kept_filters + 8000
+
+
+@given(st.lists(st.sets(st.integers(0, 2**32 - 2), max_size=40), max_size=6))
+@settings(derandomize=True, deadline=None, max_examples=100)
+def test_codec_round_trip(blocks: list[set[int]]) -> None:
+    arrays = [np.array(sorted(block), dtype=np.uint32) for block in blocks]
+    data, counts = encode_blocks(arrays)
+    decoded = decode_blocks(data, counts, [2**32] * len(blocks), "x") if blocks else []
+    assert all(np.array_equal(a, b) for a, b in zip(arrays, decoded, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("data", "counts", "message"),
+    [
+        ([5], [2], "announces 2"),
+        ([5, 6], [1], "announces 1"),
+        ([5, 0x80], [1], "announces 1"),
+        ([0x80, 0x80, 0x80, 0x80, 0x80, 0x00], [1], "more than 5 bytes"),
+        ([0x64], [1], "filter 100 of 100"),
+        ([5], [1, 0], "2 blocks"),
+    ],
+)
+def test_codec_refuses_broken_bytes(data: list[int], counts: list[int], message: str) -> None:
+    with pytest.raises(TicketFileError, match=message):
+        decode_blocks(np.array(data, dtype=np.uint8), np.array(counts, dtype=np.uint32), [100], "x")
+
+
+def test_missing_empty_and_foreign_files(tmp_path: Path, trained: nn.Module) -> None:
+    from safetensors.torch import save as save_torch
+
+    with pytest.raises(TicketFileError, match="cannot read the ticket"):
+        sslth.Ticket.load(tmp_path / "nothing")
+    with pytest.raises(TicketFileError, match="cannot read the ticket"):
+        sslth.Ticket.load(tmp_path)
+    for foreign in (b"", b"PK\x03\x04", save_torch(trained.state_dict()), os.urandom(1000)):
+        with pytest.raises(TicketFileError) as caught:
+            load_from(tmp_path, foreign)
+        assert "\n" not in str(caught.value)
+
+
+def test_every_truncation_is_refused(content: bytes, tmp_path: Path) -> None:
+    for size in [*range(0, 200, 7), *range(200, len(content), max(1, len(content) // 60)), len(content) - 1]:
+        with pytest.raises(TicketFileError):
+            load_from(tmp_path, content[:size])
+
+
+def test_flipped_bytes_never_crash(content: bytes, tmp_path: Path) -> None:
+    """A changed file either loads as another valid ticket or is refused in one line; nothing else may happen."""
+    rng = random.Random(0)
+    header = 8 + int.from_bytes(content[:8], "little")
+    refused = 0
+    for trial in range(600):
+        broken = bytearray(content)
+        for _ in range(rng.choice((1, 1, 1, 4, 30))):
+            place = rng.randrange(header if trial % 3 else len(broken))
+            broken[place] = rng.randrange(256)
+        try:
+            load_from(tmp_path, bytes(broken))
+        except TicketFileError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 300
+
+
+def edited(content: bytes, **changes: object) -> bytes:
+    tensors, metadata = parts(content)
+    for key, value in changes.items():
+        if key.startswith("layer_"):
+            metadata["layers"][0][key.removeprefix("layer_")] = value
+        else:
+            metadata[key] = value
+    return save(tensors, {"sslth": json.dumps(metadata)})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": "other"},
+        {"version": 2},
+        {"generator": 0},
+        {"seed": -1},
+        {"seed": 2**64},
+        {"seed": "0"},
+        {"width": 0},
+        {"layers": []},
+        {"layers": {}},
+        {"input_shape": [0]},
+        {"input_shape": "8"},
+        {"low": "x"},
+        {"low": [0.0]},
+        {"settings": []},
+        {"network": [["conv1", "eval", {}]]},
+        {"network": [["conv1", "ReLU", {"x": 1}]]},
+        {"network": [["a.b", "layer", {}]]},
+        {"network": [["a", "layer", {}], ["a", "layer", {}]]},
+        {"network": [["a", "MaxPool2d", {"kernel_size": {}}]]},
+        {"layer_kind": "conv9d"},
+        {"layer_gain": -1.0},
+        {"layer_gain": 1e999},
+        {"layer_gain": "2"},
+        {"layer_in_channels": 0},
+        {"layer_in_channels": 5},
+        {"layer_groups": 3},
+        {"layer_index": 70000},
+        {"layer_constants": -1},
+        {"layer_constants": 1},
+        {"layer_padding": [1]},
+        {"layer_padding_mode": "magic"},
+        {"layer_kernel_size": [3, -1]},
+        {"layer_nonnegative": 1},
+        {"layer_width": 2**40},
+        {"layer_width": 1},
+        {"layer_name": "conv2"},
+    ],
+)
+def test_hostile_metadata_is_refused(content: bytes, tmp_path: Path, changes: dict) -> None:
+    with pytest.raises(TicketFileError) as caught:
+        load_from(tmp_path, edited(content, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_deep_nesting_is_refused(content: bytes, tmp_path: Path) -> None:
+    inner: list = []
+    for _ in range(200):
+        inner = [["a", "Sequential", inner]]
+    with pytest.raises(TicketFileError):
+        load_from(tmp_path, edited(content, network=inner))
+
+
+def test_extra_and_missing_tensors(content: bytes, tmp_path: Path) -> None:
+    tensors, metadata = parts(content)
+    text = {"sslth": json.dumps(metadata)}
+    with pytest.raises(TicketFileError, match=r"layers\.1\.kept"):
+        load_from(tmp_path, save({k: v for k, v in tensors.items() if k != "layers.1.kept"}, text))
+    with pytest.raises(TicketFileError, match="extra"):
+        load_from(tmp_path, save({**tensors, "extra": np.zeros(1)}, text))
+    with pytest.raises(TicketFileError, match="another type"):
+        load_from(tmp_path, save({**tensors, "layers.0.kept": np.zeros(1)}, text))
+
+
+def test_no_folder_no_half_written_file(ticket: sslth.Ticket, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="cannot write"):
+        ticket.save(tmp_path / "missing" / "ticket.safetensors")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InvalidInputError, match="cannot write"):
+        ticket.save(tmp_path / "file" / "ticket.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
