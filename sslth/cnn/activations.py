@@ -114,9 +114,7 @@ def _piecewise(
 ) -> Curve:
     """Return a continuous function with the given slopes between the knots."""
     corners = tuple(
-        (knot, slope)
-        for knot, around in zip(knots, itertools.pairwise(slopes), strict=True)
-        for slope in around
+        (knot, slope) for knot, around in zip(knots, itertools.pairwise(slopes), strict=True) for slope in around
     )
 
     def slope_at(x: Tensor) -> Tensor:
@@ -181,9 +179,7 @@ def _abs() -> Curve:
 
 
 def _sigmoid() -> Curve:
-    return Curve(
-        torch.sigmoid, lambda x: torch.sigmoid(x) * torch.sigmoid(-x), ((0.0, 0.25),), bottom=0.0, top=1.0
-    )
+    return Curve(torch.sigmoid, lambda x: torch.sigmoid(x) * torch.sigmoid(-x), ((0.0, 0.25),), bottom=0.0, top=1.0)
 
 
 def _logsigmoid() -> Curve:
@@ -232,9 +228,7 @@ def _silu(inplace: bool = False) -> Curve:  # noqa: ARG001
         gate = torch.sigmoid(x)
         return gate * (1.0 + x * torch.sigmoid(-x))
 
-    return Curve(
-        F.silu, slope, ((-2.39935728052, -0.0998393202), (2.39935728052, 1.0998393202)), -1.2784645427611
-    )
+    return Curve(F.silu, slope, ((-2.39935728052, -0.0998393202), (2.39935728052, 1.0998393202)), -1.2784645427611)
 
 
 def _mish(inplace: bool = False) -> Curve:  # noqa: ARG001
@@ -243,9 +237,7 @@ def _mish(inplace: bool = False) -> Curve:  # noqa: ARG001
         return squashed + x * (1.0 - squashed**2) * torch.sigmoid(x)
 
     # torch computes softplus by a threshold of 20 here; tanh(20) = 1 in float64, so nothing jumps.
-    return Curve(
-        F.mish, slope, ((-2.25637639638, -0.1125261224), (1.49057117949, 1.0884981617)), -1.1924312145155
-    )
+    return Curve(F.mish, slope, ((-2.25637639638, -0.1125261224), (1.49057117949, 1.0884981617)), -1.1924312145155)
 
 
 def _elu(alpha: float = 1.0, inplace: bool = False) -> Curve:  # noqa: ARG001

@@ -144,10 +144,7 @@ def weighted_layer(module: nn.Module, layer: MergedLayer | None, x: Enclosure) -
     if layer is not None:
         layer = layer.on_cpu()
         shift = add(shift, _kernel_error_image(operation, weight, layer, x.ticket, fan_in))
-        if layer.bias is not None:
-            kept = point(layer.bias, layer.bias_radius)
-        else:
-            kept = point(torch.zeros_like(bias))
+        kept = point(torch.zeros_like(bias) if layer.bias is None else layer.bias, layer.bias_radius)
         shift = add(shift, difference(kept, point(bias)).map(lambda t: t.reshape(column)))
     target = add(target, point(bias.reshape(column)))
     return sharpened(target, add(target, shift), shift)
@@ -273,9 +270,7 @@ def maximum(operation: Callable[[Tensor], Tensor], x: Enclosure) -> Enclosure:
 def summed(a: Enclosure, b: Enclosure, sign: int = 1) -> Enclosure:
     """Return a + b, or a - b with sign -1."""
     combine = add if sign > 0 else difference
-    return _cut(
-        Enclosure(combine(a.target, b.target), combine(a.ticket, b.ticket), combine(a.shift, b.shift))
-    )
+    return _cut(Enclosure(combine(a.target, b.target), combine(a.ticket, b.ticket), combine(a.shift, b.shift)))
 
 
 def product(a: Enclosure, b: Enclosure) -> Enclosure:

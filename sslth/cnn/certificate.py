@@ -161,9 +161,7 @@ def _box(low: npt.ArrayLike, high: npt.ArrayLike, input_shape: tuple[int, ...]) 
         try:
             array = np.broadcast_to(np.asarray(value, dtype=np.float64), input_shape)
         except (TypeError, ValueError) as error:
-            raise InvalidInputError(
-                f"`{name}` does not broadcast to the input shape {input_shape}"
-            ) from error
+            raise InvalidInputError(f"`{name}` does not broadcast to the input shape {input_shape}") from error
         if not np.isfinite(array).all():
             raise InvalidInputError(f"`{name}` must be finite: a certificate speaks of a bounded box")
         ends.append(torch.from_numpy(np.array(array)))
@@ -238,9 +236,7 @@ def kernel_errors(model: nn.Module, merged: Mapping[str, MergedLayer]) -> dict[s
         weight = _float64(module.weight)
         blocks = {"positive": _relative(_blocks(_float64(layer.positive), groups), _blocks(weight, groups))}
         if layer.negative is not None:
-            blocks["negative"] = _relative(
-                _blocks(_float64(layer.negative), groups), _blocks(-weight, groups)
-            )
+            blocks["negative"] = _relative(_blocks(_float64(layer.negative), groups), _blocks(-weight, groups))
         bias = getattr(module, "bias", None)
         if bias is not None or layer.bias is not None:
             wanted = torch.zeros(weight.shape[0], dtype=torch.float64) if bias is None else _float64(bias)

@@ -15,7 +15,7 @@ from sslth.cnn.signs import nonnegative_inputs
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.trace import trace
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.random_weights import checked_seed
+from sslth.subset_sum.arguments import seed_number
 
 __all__ = ["Report", "certify"]
 
@@ -95,6 +95,6 @@ def certify(
             data=data,
             starts=starts,
             steps=steps,
-            seed=checked_seed(seed),
+            seed=seed_number(seed),
             progress=report,
         )

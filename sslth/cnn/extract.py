@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-import numbers
 import os
 import re
 from collections.abc import Generator, Mapping
@@ -29,9 +28,9 @@ from sslth.cnn.signs import nonnegative_inputs
 from sslth.cnn.ticket import KeptLayer, Ticket
 from sslth.cnn.trace import trace
 from sslth.errors import InvalidInputError
+from sslth.subset_sum.arguments import non_negative, seed_number, whole_number
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
-from sslth.subset_sum.random_weights import checked_seed
 from sslth.subset_sum.solve import solve_within
 from sslth.subset_sum.solvers import Solver, make_solver
 from sslth.subset_sum.solvers.best_first_pursuit import BestFirstPursuit
@@ -110,11 +109,11 @@ def extract(
     """
     modules = find_layers(model)
     inputs = _checked_example(example_input)
-    width = _whole(width, "width", 1, _WIDEST)
-    seed = checked_seed(seed)
+    width = whole_number(width, "width", 1, _WIDEST)
+    seed = seed_number(seed)
     if max_kept is not None:
-        max_kept = _whole(max_kept, "max_kept", 1, 2 * _WIDEST)
-    threads = _whole(jobs, "jobs", 1, 4096) if jobs is not None else os.cpu_count()
+        max_kept = whole_number(max_kept, "max_kept", 1, 2 * _WIDEST)
+    threads = whole_number(jobs, "jobs", 1, 4096) if jobs is not None else os.cpu_count()
     box = as_box(low, high, tuple(inputs.shape[1:]))
     chosen = _chosen_solver(solver, max_kept)
     gains = _checked_gains(gain, modules)
@@ -323,12 +322,6 @@ def _run(model: nn.Module, sample: Tensor) -> None:
         raise InvalidInputError(f"the model fails on example_input of shape {tuple(sample.shape)}: {detail}") from None
 
 
-def _whole(value: Any, name: str, smallest: int, largest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not smallest <= value <= largest:
-        raise InvalidInputError(f"{name} is {value!r}; it must be a whole number from {smallest} to {largest}")
-    return int(value)
-
-
 def _checked_gains(gain: float | Mapping[str, float] | None, modules: Mapping[str, nn.Module]) -> dict[str, float]:
     if gain is None:
         return {}
@@ -336,7 +329,7 @@ def _checked_gains(gain: float | Mapping[str, float] | None, modules: Mapping[st
     for name, value in gains.items():
         if name not in modules:
             raise InvalidInputError(f"gain names the layer {name!r}, which the model does not have")
-        if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+        if not 0 < non_negative(value, f"the gain of {name}") < math.inf:
             raise InvalidInputError(f"the gain of {name} is {value!r}; it must be a positive number")
     return {name: float(value) for name, value in gains.items()}
 

@@ -30,9 +30,11 @@ def encode_blocks(blocks: Sequence[Filters]) -> tuple[npt.NDArray[np.uint8], npt
     counts = np.array([block.size for block in blocks], dtype=np.uint32)
     gaps = [np.diff(block.astype(np.int64), prepend=-1) - 1 for block in blocks]
     values = np.concatenate([np.empty(0, dtype=np.int64), *gaps])
-    length = 1 + sum((values >= 1 << 7 * i).astype(np.int64) for i in range(1, _LONGEST))
+    length = np.ones(values.size, dtype=np.int64)
+    for i in range(1, _LONGEST):
+        length += values >= 1 << 7 * i
     starts = np.cumsum(length) - length
-    data = np.zeros(int(length.sum()) if values.size else 0, dtype=np.uint8)
+    data = np.zeros(int(length.sum()), dtype=np.uint8)
     for i in range(_LONGEST):
         long_enough = length > i
         bits = (values[long_enough] >> 7 * i) & 0x7F

@@ -83,9 +83,7 @@ def multiply(a: Interval, b: Interval) -> Interval:
     # The product of two factors of known sign has a known sign; the outward step must not lose it.
     same = ((a.low >= 0) & (b.low >= 0)) | ((a.high <= 0) & (b.high <= 0))
     opposite = ((a.low >= 0) & (b.high <= 0)) | ((a.high <= 0) & (b.low >= 0))
-    return Interval(
-        torch.where(same, low.clamp(min=0.0), low), torch.where(opposite, high.clamp(max=0.0), high)
-    )
+    return Interval(torch.where(same, low.clamp(min=0.0), low), torch.where(opposite, high.clamp(max=0.0), high))
 
 
 def divide_by_number(a: Interval, divisor: float) -> Interval:

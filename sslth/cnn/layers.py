@@ -12,9 +12,11 @@ from torch import nn
 
 from sslth.errors import InvalidInputError, UnsupportedModuleError
 
-__all__ = ["Layer", "Wiring", "find_layers", "kernel_and_bias", "wiring_of"]
+__all__ = ["Layer", "PaddingMode", "Wiring", "find_layers", "kernel_and_bias", "wiring_of"]
 
 FloatArray = npt.NDArray[np.float64]
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 _REMEDY = "only Conv2d and Linear may have weights"
 
@@ -30,7 +32,7 @@ class Wiring:
     kernel_size: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] | str = (0, 0)
-    padding_mode: str = "zeros"
+    padding_mode: PaddingMode = "zeros"
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
 

@@ -76,13 +76,9 @@ def _check_pair(name: str, value: Tensor | None, radius: Tensor | None) -> None:
     if value is None or radius is None:
         raise InvalidInputError(f"`{name}` and `{name}_radius` must be given together, or both be None")
     if value.dtype != torch.float64 or radius.dtype != torch.float64:
-        raise InvalidInputError(
-            f"`{name}` must be float64, not {value.dtype} with a radius of {radius.dtype}"
-        )
+        raise InvalidInputError(f"`{name}` must be float64, not {value.dtype} with a radius of {radius.dtype}")
     if value.shape != radius.shape:
-        raise InvalidInputError(
-            f"`{name}` has shape {tuple(value.shape)} but its radius {tuple(radius.shape)}"
-        )
+        raise InvalidInputError(f"`{name}` has shape {tuple(value.shape)} but its radius {tuple(radius.shape)}")
     if not (torch.isfinite(value).all() and torch.isfinite(radius).all() and bool((radius >= 0).all())):
         raise InvalidInputError(f"`{name}` must be finite, and its radius finite and not negative")
 

@@ -143,9 +143,9 @@ class RandomPair(nn.Module):
     def prune(self, blocked: np.ndarray, keep: np.ndarray) -> None:
         """Apply `Ticket.masks(layer)`: zero V outside the channel blocks and U of the filters not kept."""
         ordinary = self.v.shape[0]
-        self.v *= torch.from_numpy(blocked[:ordinary]).to(self.v)
-        self.u *= torch.from_numpy(keep[:ordinary]).to(self.u)[:, None, None, None]
-        self.constant_u *= torch.from_numpy(keep[ordinary:]).to(self.u)[:, None]
+        self.v.mul_(torch.from_numpy(blocked[:ordinary]).to(self.v))
+        self.u.mul_(torch.from_numpy(keep[:ordinary]).to(self.u)[:, None, None, None])
+        self.constant_u.mul_(torch.from_numpy(keep[ordinary:]).to(self.u)[:, None])
 
     def forward(self, x: Tensor) -> Tensor:
         """The random layer's output; x as the target's layer takes it."""

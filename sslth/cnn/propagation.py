@@ -19,9 +19,7 @@ from sslth.cnn.trace import Traced, canonical_names, operation_name, words
 __all__ = ["Propagation", "propagate", "run_on"]
 
 
-def propagate(
-    traced: Traced, merged: Mapping[str, MergedLayer], low: Tensor, high: Tensor
-) -> tuple[Enclosure, ...]:
+def propagate(traced: Traced, merged: Mapping[str, MergedLayer], low: Tensor, high: Tensor) -> tuple[Enclosure, ...]:
     """Return enclosures of every output of the target and the ticket over a batch of boxes.
 
     Parameters
@@ -257,9 +255,7 @@ def _ends(x: Enclosure) -> list[Tensor]:
 
 
 def _assembled(fields: list[Tensor]) -> Enclosure:
-    return Enclosure(
-        Interval(fields[0], fields[1]), Interval(fields[2], fields[3]), Interval(fields[4], fields[5])
-    )
+    return Enclosure(Interval(fields[0], fields[1]), Interval(fields[2], fields[3]), Interval(fields[4], fields[5]))
 
 
 def _add(input: Any, other: Any, *, alpha: Any = 1) -> Enclosure:

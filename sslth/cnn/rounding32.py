@@ -103,9 +103,7 @@ def _noisy(x: Enclosure, noise: Tensor) -> Enclosure:
     return bounds.with_shift(x.target, add(x.shift, Interval(-noise, noise)))
 
 
-def _noise(
-    node: fx.Node, module: nn.Module | None, result: Enclosure, arguments: Any, keywords: Any
-) -> Tensor:
+def _noise(node: fx.Node, module: nn.Module | None, result: Enclosure, arguments: Any, keywords: Any) -> Tensor:
     """Return a bound on what rounding in this operation adds, for operands as they are in float32."""
     size = result.ticket.magnitude()
     name = operation_name(node)

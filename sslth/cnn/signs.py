@@ -13,9 +13,7 @@ from sslth.cnn.trace import Traced, canonical_names, operation_name, words
 __all__ = ["nonnegative_inputs"]
 
 
-def nonnegative_inputs(
-    traced: Traced, layer_names: Iterable[str], input_nonnegative: bool
-) -> dict[str, bool]:
+def nonnegative_inputs(traced: Traced, layer_names: Iterable[str], input_nonnegative: bool) -> dict[str, bool]:
     """Tell for every layer whether its input is never negative, by the structure of the graph alone.
 
     Parameters

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from sslth.cnn.index_codec import decode_blocks, encode_blocks
-from sslth.cnn.layers import Layer, Wiring
+from sslth.cnn.layers import Layer, PaddingMode, Wiring
 from sslth.cnn.sequential import build_sequential
 from sslth.cnn.ticket import KeptLayer, Ticket
 from sslth.errors import TicketFileError
@@ -153,8 +153,8 @@ def _layer(item: Any) -> Layer:
     kind = _typed(item, "kind", str)
     if kind not in ("conv2d", "linear"):
         raise TicketFileError(f"layer {name} of the ticket is of the unknown kind {kind[:40]!r}")
-    padding_mode = _typed(item, "padding_mode", str)
-    if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
+    padding_mode: PaddingMode = _typed(item, "padding_mode", str)
+    if padding_mode not in get_args(PaddingMode):
         raise TicketFileError(f"layer {name} of the ticket has the unknown padding mode {padding_mode[:40]!r}")
     padding = item["padding"]
     if padding not in ("same", "valid"):

@@ -243,8 +243,7 @@ def _overwritten_node(graph_module: fx.GraphModule) -> str | None:
         source = node.all_input_nodes[0]
         in_place = _is_in_place(node, graph_module)
         views = operation_name(node) in _VIEWS or (
-            node.op == "call_module"
-            and isinstance(graph_module.get_submodule(str(node.target)), _VIEW_MODULES)
+            node.op == "call_module" and isinstance(graph_module.get_submodule(str(node.target)), _VIEW_MODULES)
         )
         if in_place or views:
             memory[node] = memory[source]

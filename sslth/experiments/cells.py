@@ -34,9 +34,7 @@ def canonical_json(parameters: Mapping[str, Any]) -> str:
     plain = _plain(parameters, "parameters")
     reason = _not_finite(plain)
     if reason is not None:
-        raise InvalidInputError(
-            f"the parameters of a cell hold {reason}, which JSON cannot say: leave it out"
-        )
+        raise InvalidInputError(f"the parameters of a cell hold {reason}, which JSON cannot say: leave it out")
     return _dump(plain)
 
 

@@ -69,8 +69,8 @@ def outputs_of(network: nn.Module, inputs: Tensor) -> Tensor:
     """All outputs of a network side by side: [m, outputs], in its dtype."""
     parts = []
     with torch.no_grad():
-        for batch in inputs.split(_BATCH):
-            tensors = tensors_of(network(batch))
+        for start in range(0, len(inputs), _BATCH):
+            tensors = tensors_of(network(inputs[start : start + _BATCH]))
             if tensors is None:
                 raise InvalidInputError("the network returns something else than tensors")
             parts.append(torch.cat([tensor.flatten(1) for tensor in tensors], dim=1))

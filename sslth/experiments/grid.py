@@ -45,9 +45,7 @@ def evaluate_cell(evaluate: Evaluate, parameters: Parameters) -> Evaluated:
     return Evaluated(parameters, result, None, time.perf_counter() - started)
 
 
-def missing_cells(
-    cells: Iterable[Parameters], store: Store, *, retry_failed: bool = False
-) -> list[Parameters]:
+def missing_cells(cells: Iterable[Parameters], store: Store, *, retry_failed: bool = False) -> list[Parameters]:
     """Return the cells, in their order and each once, that the store does not have."""
     seen = store.keys(failed=not retry_failed)
     missing = []
@@ -112,9 +110,7 @@ def run_grid(
             progress(done, total, _stage(finished))
 
 
-def _one_after_the_other(
-    work: Callable[[Parameters], Evaluated], cells: Iterable[Parameters]
-) -> Iterator[Evaluated]:
+def _one_after_the_other(work: Callable[[Parameters], Evaluated], cells: Iterable[Parameters]) -> Iterator[Evaluated]:
     """The backend: yields what came out of each cell as it finishes, in any order.
 
     A parallel one replaces this function only; the store stays with the process that runs the grid.

@@ -158,9 +158,7 @@ class Store:
         """Store why a cell failed, in place of an older error; an older result stays."""
         self._put(parameters, None, error, seconds)
 
-    def _put(
-        self, parameters: Mapping[str, Any], result: str | None, error: str | None, seconds: float
-    ) -> None:
+    def _put(self, parameters: Mapping[str, Any], result: str | None, error: str | None, seconds: float) -> None:
         kind = parameters.get("kind")
         values = (
             cell_key(parameters),
@@ -186,16 +184,11 @@ class Store:
             _use_write_ahead_log(self._connection)
 
     def _is_new(self) -> bool:
-        return (
-            self._number("PRAGMA user_version") == 0
-            and self._number("SELECT count(*) FROM sqlite_master") == 0
-        )
+        return self._number("PRAGMA user_version") == 0 and self._number("SELECT count(*) FROM sqlite_master") == 0
 
     def _check(self) -> None:
         if self._number("PRAGMA application_id") != APPLICATION_ID:
-            raise InvalidInputError(
-                f"{self.path} is an SQLite file of another program; nothing was changed in it"
-            )
+            raise InvalidInputError(f"{self.path} is an SQLite file of another program; nothing was changed in it")
         version = self._number("PRAGMA user_version")
         if version != FORMAT_VERSION:
             raise InvalidInputError(
@@ -277,9 +270,7 @@ def _check_magic(path: Path) -> None:
     except OSError as error:
         raise InvalidInputError(f"cannot read the result store {path}: {error.strerror or error}") from error
     if start and start != SQLITE_MAGIC:
-        raise InvalidInputError(
-            f"{path} is not an SQLite file and so no result store; nothing was changed in it"
-        )
+        raise InvalidInputError(f"{path} is not an SQLite file and so no result store; nothing was changed in it")
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:

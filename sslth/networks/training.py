@@ -39,9 +39,11 @@ def train_classifier(
         if progress is not None:
             progress(epoch, epochs, "training")
         order = torch.randperm(len(images), generator=shuffle)
-        for batch in order.split(batch_size):
+        for start in range(0, len(images), batch_size):
+            batch = order[start : start + batch_size]
             optimizer.zero_grad()
-            F.cross_entropy(network(images[batch]), labels[batch]).backward()
+            loss = F.cross_entropy(network(images[batch]), labels[batch])
+            torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
     return network.eval()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from sslth.errors import InvalidInputError
+from sslth.subset_sum.arguments import seed_number, whole_number
 from sslth.subset_sum.instance import FloatArray, Instance
-from sslth.subset_sum.random_weights import Part, checked_seed, draw_column, draw_rows, draw_words
+from sslth.subset_sum.random_weights import Part, draw_column, draw_rows, draw_words
 
 __all__ = ["LAWS", "draw_instance"]
 
@@ -56,8 +54,8 @@ def draw_instance(
     """
     if law not in LAWS:
         raise InvalidInputError(f"there is no law named {law!r}; choose one of {', '.join(LAWS)}")
-    rows, columns = _size(n, "n"), _size(d, "d")
-    seed = checked_seed(seed)
+    rows, columns = whole_number(n, "n", 1, 2**32 - 1), whole_number(d, "d", 1, 2**32 - 1)
+    seed = seed_number(seed)
     filters = np.arange(rows, dtype=np.uint32)
     if law == "uniform":
         samples = _uniform(draw_words(seed, 0, Part.INSTANCE_ROWS, 0, filters, columns))
@@ -73,8 +71,3 @@ def _uniform(words: npt.NDArray[np.uint32]) -> FloatArray:
     """Midpoints of 2**32 equal cells of [-1, 1]: exact in float64."""
     return (words.astype(np.float64) + 0.5) * 2.0**-31 - 1.0
 
-
-def _size(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= value < 2**32:
-        raise InvalidInputError(f"{name} is {value!r}; it must be a whole number from 1 to 2**32 - 1")
-    return int(value)

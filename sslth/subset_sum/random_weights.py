@@ -8,7 +8,6 @@ any tile can be drawn alone. `docs/generator.md` is the full definition.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from sslth.errors import InvalidInputError
 from sslth.subset_sum.kernels.draw import draw_normal_rows, draw_word_rows
 from sslth.subset_sum.kernels.normal import normals_of_words
 
-__all__ = ["FORMAT_VERSION", "Part", "checked_seed", "counter_word", "draw_column", "draw_rows", "draw_words"]
+__all__ = ["FORMAT_VERSION", "Part", "counter_word", "draw_column", "draw_rows", "draw_words"]
 
 FORMAT_VERSION = 1
 MAX_LAYERS = 1 << 16
@@ -35,13 +34,6 @@ class Part(IntEnum):
     INSTANCE_ROWS = 16
     INSTANCE_SCALES = 17
     INSTANCE_TARGET = 18
-
-
-def checked_seed(seed: Any) -> int:
-    """The seed as a Python int from 0 to 2**64 - 1; InvalidInputError otherwise."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= int(seed) < 2**64:
-        raise InvalidInputError(f"seed is {seed!r}; it must be a whole number from 0 to 2**64 - 1")
-    return int(seed)
 
 
 def counter_word(layer: int, part: Part) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sslth.errors import InvalidInputError
+from sslth.subset_sum.arguments import non_negative, seed_number, whole_number
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits, interruptible
 from sslth.subset_sum.solution import Outcome, Solution, Solutions, Status, StoppedBy
@@ -147,18 +147,11 @@ def solvers() -> dict[str, str]:
 
 
 def _checked_limits(tolerance: Any, time_limit: Any, max_work: Any, seed: Any) -> Limits:
-    for name, value in (("tolerance", tolerance), ("time_limit", time_limit)):
-        if value is not None and (not isinstance(value, numbers.Real) or not value >= 0):
-            raise InvalidInputError(f"{name} is {value!r}; it must be a number that is at least 0, or None")
-    if max_work is not None and (not isinstance(max_work, numbers.Integral) or max_work < 1):
-        raise InvalidInputError(f"max_work is {max_work!r}; it must be a whole number that is at least 1, or None")
-    if not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**64:
-        raise InvalidInputError(f"seed is {seed!r}; it must be a whole number from 0 to 2**64 - 1")
     return Limits(
-        tolerance=None if tolerance is None else float(tolerance),
-        time_limit=None if time_limit is None else float(time_limit),
-        max_work=None if max_work is None else int(max_work),
-        seed=int(seed),
+        tolerance=None if tolerance is None else non_negative(tolerance, "tolerance"),
+        time_limit=None if time_limit is None else non_negative(time_limit, "time_limit"),
+        max_work=None if max_work is None else whole_number(max_work, "max_work", 1, 2**63 - 1),
+        seed=seed_number(seed),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
@@ -16,6 +17,19 @@ from sslth.cnn.rounding32 import float32_error
 from sslth.cnn.trace import tensors_of, trace
 
 SHAPE = (3, 7, 6)
+
+
+# Torch says so once, on machines where it falls back to another float32 convolution.
+pytestmark = pytest.mark.filterwarnings("ignore:Could not initialize NNPACK")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """These networks are tiny: threads that wait for each other would be most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def perturbed(model: nn.Module, scale: float, seed: int, *, two_sided: bool = True) -> dict[str, MergedLayer]:
@@ -86,9 +100,7 @@ def assert_sound(
     return result
 
 
-def assert_float32_is_covered(
-    model: nn.Module, merged: dict[str, MergedLayer], x: Tensor, rough: float
-) -> None:
+def assert_float32_is_covered(model: nn.Module, merged: dict[str, MergedLayer], x: Tensor, rough: float) -> None:
     if any(isinstance(module, Lambda) and module.function is FUNCTIONS["cast"] for module in model.modules()):
         return  # it cannot run in float32
     exact, single = (merged_module(model, merged, dtype).eval() for dtype in (torch.float64, torch.float32))
@@ -301,9 +313,7 @@ def test_a_single_layer_is_bounded_exactly() -> None:
 def test_radii_widen_the_difference() -> None:
     model = nn.Sequential(nn.Linear(2, 1, bias=False)).double()
     weight = model[0].weight.detach()
-    merged = {
-        "0": MergedLayer(weight, -weight, None, torch.full_like(weight, 0.25), torch.zeros_like(weight), None)
-    }
+    merged = {"0": MergedLayer(weight, -weight, None, torch.full_like(weight, 0.25), torch.zeros_like(weight), None)}
     ones = torch.ones((1, 2), dtype=torch.float64)
     (out,) = propagate(trace(model, ones), merged, -ones, ones)
     assert float(out.shift.high) == pytest.approx(0.5, abs=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,6 +15,18 @@ from sslth.cnn.certificate import Report, certify_merged
 from sslth.cnn.merged import MergedLayer, TwoSided, merged_module
 from sslth.cnn.trace import trace
 from sslth.errors import InvalidInputError, UnsupportedModuleError
+
+# Torch says so once, on machines where it falls back to another float32 convolution.
+pytestmark = pytest.mark.filterwarnings("ignore:Could not initialize NNPACK")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """These networks are tiny: threads that wait for each other would be most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def digits_net(seed: int = 0) -> nn.Sequential:
@@ -73,6 +86,9 @@ def test_lower_and_upper_hold(two_sided: bool) -> None:
     assert isinstance(report.upper_per_output, np.ndarray)
     assert report.upper_per_output.shape == (5,)
     assert report.upper_per_output.max() == report.upper
+    with torch.no_grad():
+        single, double = (merged_module(model, merged, kind) for kind in (torch.float32, torch.float64))
+        assert float((single(data) - double(data.double())).abs().max()) <= report.float32_error < 1e-3
     samples = low + (1 - low) * torch.rand(500, 1, 8, 8).round().double()
     assert attained(model, merged, samples) <= report.upper
 

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -185,12 +186,12 @@ class _Run:
         if work is not None:
             solver.parameters.max_deterministic_time = work / _WORK_PER_UNIT
         reporter = _Reporter(model, on_subset)
-        answer: list[int] = []
+        answer: list[Any] = []  # its type differs among versions of OR-Tools
         failure: list[BaseException] = []
 
         def run() -> None:
             try:
-                answer.append(int(solver.solve(model.cp, reporter)))
+                answer.append(solver.solve(model.cp, reporter))
             except BaseException as error:  # carried to the caller's thread
                 failure.append(error)
 
@@ -207,7 +208,7 @@ class _Run:
             thread.join()
         if failure:
             raise failure[0]
-        self.status = solver.status_name()
+        self.status = str(solver.status_name(answer[0]))
         self.deterministic_time += float(solver.response_proto.deterministic_time)
         if reporter.wants_to_stop:
             if limits.tolerance is not None and verify(self.instance, reporter.last).error <= limits.tolerance:

@@ -1,0 +1,1 @@
+"""Slow studies and timings; nothing here is a test."""

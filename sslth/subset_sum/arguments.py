@@ -1,0 +1,33 @@
+"""Checking scalar arguments: one sentence with the offending value when they cannot be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from sslth.errors import InvalidInputError
+
+__all__ = ["non_negative", "seed_number", "whole_number"]
+
+
+def whole_number(value: Any, name: str, smallest: int, largest: int) -> int:
+    """A Python int in the range; InvalidInputError for anything else, booleans included."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not smallest <= int(value) <= largest:
+        raise InvalidInputError(f"{name} is {value!r}; it must be a whole number from {smallest} to {largest}")
+    return int(value)
+
+
+def seed_number(value: Any) -> int:
+    """A seed: a whole number of 64 bits."""
+    return whole_number(value, "seed", 0, 2**64 - 1)
+
+
+def non_negative(value: Any, name: str) -> float:
+    """A float that is at least 0 and not NaN; infinity is allowed."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InvalidInputError(f"{name} is {value!r}; it must be a number that is at least 0")
+    if math.isnan(value) or value < 0:
+        raise InvalidInputError(f"{name} is {value}; it must be a number that is at least 0")
+    return float(value)
