@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 import sslth
@@ -16,10 +15,11 @@ from sslth.errors import SslthError
 
 __all__ = ["app", "main"]
 
+_UsageError: Any = typer.BadParameter.__mro__[1]  # click's UsageError, from wherever typer's version takes click
+
 app = typer.Typer(
     name="sslth",
     help="Structured strong lottery tickets in random CNNs, by multidimensional random subset sum.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -47,19 +47,21 @@ def _root(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status. Users see one line for every error of theirs."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        status = app(arguments, standalone_mode=False)
+        if not given:
+            app(["--help"], prog_name="sslth", standalone_mode=False)
+            return 2
+        status = app(given, prog_name="sslth", standalone_mode=False)
     except SslthError as error:
-        click.echo(f"sslth: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"sslth: {' '.join(str(error).split())}", err=True)
         return 2
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+    except _UsageError as error:
+        message = " ".join(error.format_message().split())
+        typer.echo(f"sslth: {message} (see --help)", err=True)
         return 2
-    except click.ClickException as error:
-        click.echo(f"sslth: {error.format_message()} (see --help)", err=True)
-        return 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("sslth: interrupted", err=True)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("sslth: interrupted", err=True)
         return 130
     except BrokenPipeError:
         sys.stderr.close()

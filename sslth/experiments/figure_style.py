@@ -16,7 +16,20 @@ from matplotlib.figure import Figure
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.files import write_atomically
 
-__all__ = ["DIVERGING", "INK", "MARKERS", "PALETTE", "figure_to_png", "save_figure", "styled", "tidy"]
+__all__ = [
+    "DIVERGING",
+    "INK",
+    "MARKERS",
+    "PALETTE",
+    "Destination",
+    "figure_to_png",
+    "save_figure",
+    "saved",
+    "styled",
+    "tidy",
+]
+
+Destination = str | os.PathLike[str] | IO[bytes]
 
 # Okabe and Ito (2008), without yellow and black: yellow lines are faint on white, black is for text and fits.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -26,7 +39,7 @@ DIVERGING = "PuOr"  # its two ends stay apart for every kind of colour vision, a
 
 FORMATS = ("png", "svg", "pdf")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
     "font.size": 11.0,
     "axes.titlesize": 12.0,
@@ -85,7 +98,7 @@ def figure_to_png(figure: Figure, *, dpi: float = 150.0) -> bytes:
 
 def save_figure(
     figure: Figure,
-    path_or_stream: str | os.PathLike[str] | IO[bytes],
+    path_or_stream: Destination,
     format: str | None = None,
     *,
     dpi: float = 150.0,
@@ -112,6 +125,13 @@ def save_figure(
         write_atomically(path, lambda stream: stream.write(content))
     else:
         path_or_stream.write(_rendered(figure, format or "png", dpi))
+
+
+def saved(figure: Figure, path_or_stream: Destination | None, format: str | None) -> Figure:
+    """Return the figure, saved if there is somewhere to save it to."""
+    if path_or_stream is not None:
+        save_figure(figure, path_or_stream, format)
+    return figure
 
 
 def _rendered(figure: Figure, format: str, dpi: float) -> bytes:

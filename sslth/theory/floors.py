@@ -125,8 +125,8 @@ def _floor_of_samples(instance: Instance) -> float:
     centred = samples - mean
     covariance = spread * (centred.T @ centred) + size_variance * np.outer(mean, mean)
     box = _GaussianBox.of(mean_size * mean - target, covariance)
-    if known <= box.smallest:
-        return _scaled(known, exponent)
+    if known <= box.smallest or box.rank == 0:
+        return _scaled(min(known, box.smallest), exponent)
 
     def log_count(epsilon: float) -> float:
         return log_total + box.log_probability(epsilon)
@@ -161,7 +161,8 @@ def _root(log_count: LogCount, slope: int, start: float, largest: float, smalles
         value = log_count(low)
     if low == high:
         return low
-    log_root = brentq(lambda x: max(-1e6, log_count(math.exp(x))), math.log(low), math.log(high), xtol=1e-10, rtol=1e-10)
+    ends = math.log(low), math.log(high)
+    log_root = brentq(lambda x: max(-1e6, log_count(math.exp(x))), *ends, xtol=1e-10, rtol=1e-10)
     return math.exp(float(log_root))
 
 
@@ -390,9 +391,9 @@ class _GaussianBox:
 def _log_box(mean: FloatArray, covariance: FloatArray, epsilon: float) -> float:
     """log P(|G| <= ε in every coordinate), G ~ N(mean, covariance), positive variances; O(d³) a round.
 
-    Every interval is replaced by a Gaussian factor ("site") of precision τ and mean m that leaves the first two moments
-    right, one at a time against all others. Precisions are used as in Rasmussen and Williams (2006), section 3.6, through
-    B = 1 + √τ Σ √τ and, where τ is large, in the form that does not cancel.
+    Every interval is replaced by a Gaussian factor ("site") of precision τ and mean m that leaves the first two
+    moments right, each against all others. Precisions are used as in Rasmussen and Williams (2006), section 3.6,
+    through B = 1 + √τ Σ √τ and, where τ is large, in the form that does not cancel.
     """
     d, variance = mean.size, np.diag(covariance)
     least = 1e-12 / variance
@@ -448,7 +449,7 @@ _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(48)
 def _interval_moments(
     mean: FloatArray, variance: FloatArray, epsilon: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Log mass, mean and variance of N(mean, variance) on [-ε, ε], by Gauss–Legendre over where the density is not nil."""
+    """Log mass, mean and variance of N(mean, variance) on [-ε, ε], by Gauss–Legendre where the density is not nil."""
     deviation = np.sqrt(variance)
     centre, half = -mean / deviation, epsilon / deviation
     mode = np.clip(0.0, centre - half, centre + half)

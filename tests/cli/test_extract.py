@@ -1,0 +1,187 @@
+"""`sslth extract` and `sslth plot`: what they leave behind, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import sslth
+from sslth.cli.main import main
+from sslth.networks.small_cnn import small_cnn
+
+ARCH = ["--arch", "sslth.networks:small_cnn", "--input-shape", "1,8,8", "--low", "0"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = small_cnn().state_dict()
+    save_file(state, folder / "target.safetensors")
+    torch.save(state, folder / "target.pt")
+    torch.save({"state_dict": state}, folder / "wrapped.pt")
+    return folder
+
+
+def run(weights: Path, out: Path, *more: str, file: str = "target.safetensors") -> int:
+    return main(["extract", str(weights / file), *ARCH, "--out", str(out), "--width", "64", *more])
+
+
+def test_everything_is_in_one_folder(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(weights, tmp_path / "out", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    pictures = {"layer_errors.png", "kept_filters.png", "kernels.png"}
+    assert names == {"target.safetensors", "ticket.safetensors", "summary.json", "report.html", *pictures}
+    stored = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert stored == printed
+    assert stored["target_accuracy"] is None
+    assert "random inputs" in stored["evaluated_on"]
+    assert stored["certified_upper"] >= stored["attained_lower"] >= stored["max_output_error"] > 0
+    ticket = sslth.Ticket.load(tmp_path / "out" / "ticket.safetensors")
+    assert ticket.kept_filters == stored["kept_filters"]
+    assert (tmp_path / "out" / "ticket.safetensors").stat().st_size == stored["ticket_bytes"]
+    original, copied = load_file(weights / "target.safetensors"), load_file(tmp_path / "out" / "target.safetensors")
+    assert all(torch.equal(original[name], copied[name]) for name in original)
+
+
+def test_two_runs_give_the_same_ticket_from_every_kind_of_file(weights: Path, tmp_path: Path) -> None:
+    for number, file in enumerate(("target.safetensors", "target.pt", "wrapped.pt")):
+        assert run(weights, tmp_path / str(number), "--quiet", file=file) == 0
+    contents = {(tmp_path / str(n) / "ticket.safetensors").read_bytes() for n in range(3)}
+    assert len(contents) == 1
+
+
+def test_data_and_labels_give_accuracies(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", rng.random((30, 1, 8, 8)))
+    np.save(tmp_path / "y.npy", rng.integers(0, 10, 30))
+    data = ["--data", str(tmp_path / "x.npy"), "--labels", str(tmp_path / "y.npy")]
+    assert run(weights, tmp_path / "out", *data) == 0
+    printed = capsys.readouterr().out
+    assert "accuracy, ticket" in printed
+    assert "report.html" in printed
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert 0 <= summary["ticket_accuracy"] <= 1
+    assert summary["evaluated_on"] == "30 inputs from x.npy"
+
+
+def test_plot_draws_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from sslth.experiments.error_vs_width import error_vs_width
+    from sslth.experiments.store import Store
+
+    torch.manual_seed(0)
+    model, x = small_cnn().eval(), torch.rand(4, 1, 8, 8)
+    with Store(tmp_path / "e.db") as store:
+        error_vs_width(model, x[:1], x, widths=(16, 64, 256, 1024), seeds=range(2), low=0.0, high=1.0, store=store)
+    for suffix, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
+        picture = tmp_path / f"p.{suffix}"
+        assert main(["plot", "error-vs-width", str(tmp_path / "e.db"), "--out", str(picture), "--quiet"]) == 0
+        assert picture.read_bytes().startswith(start)
+    assert main(["plot", "error-vs-width", str(tmp_path / "e.db"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["points"]) == 8
+    assert main(["plot", "error-vs-width", str(tmp_path / "missing.db")]) == 2
+    assert main(["plot", "nonsense", str(tmp_path / "e.db")]) == 2
+    (tmp_path / "corrupt.db").write_bytes(b"nonsense" * 200)
+    assert main(["plot", "error-vs-width", str(tmp_path / "corrupt.db")]) == 2
+    assert (tmp_path / "corrupt.db").read_bytes() == b"nonsense" * 200
+
+
+def bad(tmp_path: Path, weights: Path) -> dict[str, list[str]]:
+    good, out = str(weights / "target.safetensors"), str(tmp_path / "out")
+    (tmp_path / "truncated.safetensors").write_bytes((weights / "target.safetensors").read_bytes()[:200])
+    (tmp_path / "code.pt").write_bytes(b"\x80\x04c__builtin__\neval\n.")
+    (tmp_path / "file").write_text("in the way")
+    np.save(tmp_path / "x.npy", np.zeros((3, 1, 9, 9)))
+    np.save(tmp_path / "nan.npy", np.full((3, 1, 8, 8), np.nan))
+    np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "outside.npy", np.full((3, 1, 8, 8), 7.0))
+    return {
+        "no file": ["extract", str(tmp_path / "no.safetensors"), *ARCH, "--out", out],
+        "truncated": ["extract", str(tmp_path / "truncated.safetensors"), *ARCH, "--out", out],
+        "pickled code": ["extract", str(tmp_path / "code.pt"), *ARCH, "--out", out],
+        "no arch": ["extract", good, "--input-shape", "1,8,8", "--out", out],
+        "bad arch": ["extract", good, "--arch", "sslth", "--input-shape", "1,8,8", "--out", out],
+        "missing arch": ["extract", good, "--arch", "sslth:nothing", "--input-shape", "1,8,8", "--out", out],
+        "missing module": ["extract", good, "--arch", "no_such:thing", "--input-shape", "1,8,8", "--out", out],
+        "other arch": ["extract", good, "--arch", "torch.nn:Identity", "--input-shape", "1,8,8", "--out", out],
+        "shape": ["extract", good, *ARCH[:2], "--input-shape", "1,x", "--out", out],
+        "wrong shape": ["extract", good, *ARCH[:2], "--input-shape", "3,8,8", "--out", out],
+        "width 0": ["extract", good, *ARCH, "--out", out, "--width", "0"],
+        "width 1e20": ["extract", good, *ARCH, "--out", out, "--width", "1e20"],
+        "box": ["extract", good, *ARCH, "--out", out, "--high", "-1"],
+        "memory": ["extract", good, *ARCH, "--out", out, "--memory", "5 bananas"],
+        "device": ["extract", good, *ARCH, "--out", out, "--device", "abacus"],
+        "out is a file": ["extract", good, *ARCH, "--out", str(tmp_path / "file")],
+        "out below a file": ["extract", good, *ARCH, "--out", str(tmp_path / "file" / "below")],
+        "data of another shape": ["extract", good, *ARCH, "--out", out, "--data", str(tmp_path / "x.npy")],
+        "data with nan": ["extract", good, *ARCH, "--out", out, "--data", str(tmp_path / "nan.npy")],
+        "data with objects": ["extract", good, *ARCH, "--out", out, "--data", str(tmp_path / "object.npy")],
+        "data outside": ["extract", good, *ARCH, "--out", out, "--width", "8", "--data", str(tmp_path / "outside.npy")],
+        "labels alone": ["extract", good, *ARCH, "--out", out, "--labels", str(tmp_path / "x.npy")],
+    }
+
+
+def test_bad_input_is_one_line_and_status_2(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, arguments in bad(tmp_path, weights).items():
+        assert main(arguments) == 2, name
+        err = capsys.readouterr().err
+        assert err.startswith("sslth: "), (name, err)
+        assert err.count("\n") == 1, (name, err)
+    left = [path.name for path in (tmp_path / "out").rglob("*")] if (tmp_path / "out").exists() else []
+    assert not any(name.endswith(".part") for name in left)
+    assert not {"ticket.safetensors", "summary.json", "report.html"} & set(left) - {"ticket.safetensors"}
+
+
+def test_ctrl_c_is_status_130_and_leaves_no_half_written_file(weights: Path, tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "import sslth.cnn.extract as module\n"
+        "from sslth.cli.main import main\n"
+        "search, count = module._search, []\n"
+        "def slow(*arguments):\n"
+        "    count.append(1)\n"
+        "    if len(count) == 5:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return search(*arguments)\n"
+        "module._search = slow\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = ["extract", str(weights / "target.safetensors"), *ARCH, "--out", str(tmp_path / "out"), "--quiet"]
+    result = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 130, result.stderr
+    assert "Traceback" not in result.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing_half_written(weights: Path, tmp_path: Path) -> None:
+    script = (
+        "import resource, signal, sys\n"
+        "from sslth.cli.main import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = ["extract", str(weights / "target.safetensors"), *ARCH, "--out", str(tmp_path / "out"), "--quiet"]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    result = subprocess.run(
+        [sys.executable, "-c", script, *command, "--width", "64"],
+        capture_output=True, text=True, timeout=240, check=False, env=environment,
+    )  # fmt: skip
+    assert result.returncode == 2, result.stderr
+    assert "cannot write" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == []
