@@ -19,7 +19,7 @@ from sslth.cnn.layers import Layer, PaddingMode, Wiring
 from sslth.cnn.sequential import build_sequential
 from sslth.cnn.ticket import KeptLayer, Ticket
 from sslth.errors import TicketFileError
-from sslth.subset_sum.files import write_atomically
+from sslth.subset_sum.files import write_bytes
 from sslth.subset_sum.random_weights import FORMAT_VERSION, MAX_LAYERS
 
 __all__ = ["ticket_bytes"]
@@ -85,8 +85,7 @@ def ticket_bytes(ticket: Ticket) -> bytes:
 
 def save_ticket(ticket: Ticket, path: str | os.PathLike[str]) -> None:
     """Write a ticket file in one step."""
-    content = ticket_bytes(ticket)
-    write_atomically(path, lambda stream: stream.write(content))
+    write_bytes(path, ticket_bytes(ticket))
 
 
 def load_ticket(path: str | os.PathLike[str], cls: type[_T]) -> _T:

@@ -43,6 +43,7 @@ _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same
     "font.size": 11.0,
     "axes.titlesize": 12.0,
+    "figure.titlesize": 12.0,
     "axes.labelsize": 11.0,
     "legend.fontsize": 10.0,
     "xtick.labelsize": 10.0,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from sslth.errors import InvalidInputError
@@ -19,7 +21,7 @@ FloatArray = npt.NDArray[np.float64]
 _MOST_CHANNELS = 16
 _ENTRY = 8  # pixels of the picture for one entry of a kernel
 _GAP = 4  # pixels of the picture between two tiles
-_HIGHEST = 5.0  # inches of a panel
+_WIDEST_PANEL, _HIGHEST_PANEL, _LARGEST_TILE = 8.4, 5.0, 0.75  # inches
 
 
 @styled
@@ -54,24 +56,22 @@ def draw_kept_filters(
     """
     tiles = _finite(rows, 4, "kept rows")
     kept, channels = tiles.shape[:2]
-    order = np.argsort(-(tiles**2).sum(axis=(1, 2, 3)), kind="stable")[:limit]
-    shown = tiles[order, :_MOST_CHANNELS]
-    figure = Figure(
-        figsize=(10.0, 1.6 + _panel_height(shown.shape[1], shown.shape[0], tiles.shape[2:], 8.4)), layout="constrained"
-    )
-    axes = figure.add_subplot()
     heading = f"{kept:,} kept of {total:,} filters" + (f" in {title}" if title else "")
-    if kept == 0:
-        axes.set_axis_off()
-        axes.text(0.5, 0.5, "no filter was kept in this block", ha="center", va="center", transform=axes.transAxes)
-    else:
-        largest = _largest(shown)
-        image = axes.imshow(_mosaic(shown.swapaxes(0, 1)), cmap=DIVERGING, vmin=-largest, vmax=largest)
-        _number_tiles(axes, shown.shape[1], shown.shape[0], tiles.shape[2:], every=5)
-        axes.set_xlabel("kept filter, by falling norm" + _of(len(order), kept))
-        axes.set_ylabel("output channel" + _of(shown.shape[1], channels))
-        figure.colorbar(image, ax=axes, label="entry of $Y_t$", fraction=0.025, pad=0.015)
-    axes.set_title(heading)
+    order = np.argsort(-(tiles**2).sum(axis=(1, 2, 3)), kind="stable")[:limit]
+    mosaic = tiles[order, :_MOST_CHANNELS].swapaxes(0, 1)
+    if mosaic.size == 0:
+        figure = Figure(figsize=(7.0, 1.2))
+        figure.suptitle(heading)
+        figure.text(0.5, 0.4, "no filter was kept in this block", ha="center", va="center", style="italic")
+        return saved(figure, path_or_stream, format)
+    # A few entries are much larger than the rest: they are clipped, which the arrows on the colour bar say.
+    largest = float(np.quantile(np.abs(mosaic), 0.99)) or 1.0
+    figure, (axes,) = _draw_mosaics([mosaic], largest, "entry of $Y_t$", extend="both")
+    _number_tiles(axes.xaxis, mosaic.shape[1], mosaic.shape[3], first=1)
+    _number_tiles(axes.yaxis, mosaic.shape[0], mosaic.shape[2], first=0)
+    axes.set_xlabel("kept filter, by falling norm" + _of(len(order), kept))
+    axes.set_ylabel("output channel" + _of(len(mosaic), channels))
+    figure.suptitle(heading)
     return saved(figure, path_or_stream, format)
 
 
@@ -111,24 +111,49 @@ def draw_kernel_comparison(
         "kept filters": got,
         f"difference\n× {scale:,}" if scale > 1 else "difference": difference * scale,
     }
-    tiles = min(len(wanted), _MOST_CHANNELS)
-    height = _panel_height(1, tiles, wanted.shape[1:], 7.8)
-    figure = Figure(figsize=(10.0, 1.2 + 3 * (height + 0.25)), layout="constrained")
-    rows = list(figure.subplots(3, 1, sharex=True))
+    mosaics = [kernels[None, :_MOST_CHANNELS] for kernels in panels.values()]
     # One scale for all three, so that the eye may compare them; the difference is enlarged by a power of ten.
-    largest = _largest(wanted[:tiles])
-    images = []
-    for axes, (name, kernels) in zip(rows, panels.items(), strict=True):
-        images.append(axes.imshow(_mosaic(kernels[None, :tiles]), cmap=DIVERGING, vmin=-largest, vmax=largest))
-        _number_tiles(axes, 1, tiles, wanted.shape[1:], every=1)
-        axes.set_yticks([])
+    figure, rows = _draw_mosaics(mosaics, _largest(mosaics[0]), "weight", extend="neither")
+    for axes, name in zip(rows, panels, strict=True):
         axes.set_ylabel(name, rotation=0, ha="right", va="center")
-    rows[-1].set_xlabel("output channel" + _of(tiles, len(wanted)))
-    figure.colorbar(images[0], ax=rows, label="weight", fraction=0.025, pad=0.015, aspect=25)
-    head = f"{title}: " if title else ""
+        axes.set_xticks([])
+        axes.set_yticks([])
+    shown = mosaics[0].shape[1]
+    _number_tiles(rows[-1].xaxis, shown, wanted.shape[2], first=0)
+    rows[-1].set_xlabel("output channel" + _of(shown, len(wanted)))
     said = f"relative error {error:.2g}" if size else "the target kernel is zero"
-    figure.suptitle(f"{head}target kernel and sum of the kept filters, {said}", fontsize=12)
+    figure.suptitle(f"{title}: {said}" if title else said)
     return saved(figure, path_or_stream, format)
+
+
+def _draw_mosaics(
+    mosaics: list[FloatArray], largest: float, label: str, extend: Literal["neither", "both"]
+) -> tuple[Figure, list[Axes]]:
+    """Mosaics float64[rows, columns, kh, kw] of one shape below each other, and one colour bar beside them.
+
+    The page is as large as they need, in inches: tiles of any number and shape stay square and legible.
+    """
+    rows, columns, kh, kw = mosaics[0].shape
+    tile = min(_WIDEST_PANEL / columns, _HIGHEST_PANEL / rows * kw / kh, _LARGEST_TILE * kw / max(kh, kw))
+    pictures = [_picture(mosaic) for mosaic in mosaics]
+    inches = tile / (kw * _ENTRY + _GAP)  # of one pixel
+    height, width = pictures[0].shape[0] * inches, pictures[0].shape[1] * inches
+    left, right, bottom, top, between = 1.15, 1.05, 0.65, 0.45, 0.2
+    above = len(mosaics) * (height + between) - between
+    page = (max(left + width + right, 6.0), bottom + max(above, 1.0) + top)
+    figure = Figure(figsize=page)
+    all_axes, images = [], []
+    for number, picture in enumerate(pictures):
+        base = page[1] - top - height - number * (height + between)
+        axes = figure.add_axes((left / page[0], base / page[1], width / page[0], height / page[1]))
+        images.append(axes.imshow(picture, cmap=DIVERGING, vmin=-largest, vmax=largest, aspect="auto"))
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        all_axes.append(axes)
+    long = max(above, 1.0)
+    place = ((left + width + 0.15) / page[0], (page[1] - top - long) / page[1], 0.16 / page[0], long / page[1])
+    figure.colorbar(images[0], cax=figure.add_axes(place), label=label, extend=extend)
+    return figure, all_axes
 
 
 def _finite(values: npt.ArrayLike, dimensions: int, what: str) -> FloatArray:
@@ -151,32 +176,21 @@ def _power_of_ten(largest: float, difference: FloatArray) -> int:
     return int(10 ** max(0, min(15, math.floor(math.log10(largest / peak))))) if peak else 1
 
 
-def _mosaic(tiles: FloatArray) -> FloatArray:
-    """Tiles float64[rows, columns, kh, kw] as one picture, with gaps of NaN, which is drawn as nothing."""
-    rows, columns, kh, kw = tiles.shape
+def _picture(mosaic: FloatArray) -> FloatArray:
+    """The tiles of a mosaic in one array, with gaps of NaN, which are drawn as nothing."""
+    rows, columns, kh, kw = mosaic.shape
     height, width = kh * _ENTRY + _GAP, kw * _ENTRY + _GAP
     picture = np.full((rows, height, columns, width), np.nan)
-    enlarged = tiles.repeat(_ENTRY, axis=2).repeat(_ENTRY, axis=3)
+    enlarged = mosaic.repeat(_ENTRY, axis=2).repeat(_ENTRY, axis=3)
     picture[:, : kh * _ENTRY, :, : kw * _ENTRY] = enlarged.transpose(0, 2, 1, 3)
     return picture.reshape(rows * height, columns * width)[:-_GAP, :-_GAP]
 
 
-def _panel_height(rows: int, columns: int, kernel: tuple[int, ...], width: float) -> float:
-    """Inches that a mosaic needs if it fills `width` inches, but no tile becomes larger than 0.6 inches."""
-    tile = min(width / max(columns, 1), 0.6 * kernel[1] / max(kernel))
-    return min(_HIGHEST, rows * tile * (kernel[0] * _ENTRY + _GAP) / (kernel[1] * _ENTRY + _GAP))
-
-
-def _number_tiles(axes: Axes, rows: int, columns: int, kernel: tuple[int, ...], every: int) -> None:
-    """Number the tiles on both axes from 1, without frame and ticks."""
-    for axis, count, entries in ((axes.xaxis, columns, kernel[1]), (axes.yaxis, rows, kernel[0])):
-        numbers = [number for number in range(1, count + 1) if number == 1 or number % every == 0 or count <= every]
-        step = entries * _ENTRY + _GAP
-        axis.set_ticks(
-            [(number - 1) * step + (entries * _ENTRY - 1) / 2 for number in numbers], list(map(str, numbers))
-        )
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+def _number_tiles(axis: Axis, count: int, entries: int, first: int) -> None:
+    """Number the tiles along an axis, each of them up to 16 of them, else every fifth."""
+    shown = [i for i in range(count) if count <= _MOST_CHANNELS or i == 0 or (i + first) % 5 == 0]
+    step, middle = entries * _ENTRY + _GAP, (entries * _ENTRY - 1) / 2
+    axis.set_ticks([i * step + middle for i in shown], [str(i + first) for i in shown])
 
 
 def _of(shown: int, total: int) -> str:

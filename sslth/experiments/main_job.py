@@ -25,16 +25,12 @@ from sslth.cnn.ticket_file import ticket_bytes
 from sslth.errors import InvalidInputError
 from sslth.experiments.comparison import compare
 from sslth.experiments.error_vs_width import error_vs_width
-from sslth.experiments.figures import (
-    draw_error_vs_width,
-    draw_kept_filters,
-    draw_kernel_comparison,
-    draw_layer_errors,
-    figure_to_png,
-)
+from sslth.experiments.figure_style import figure_to_png
+from sslth.experiments.figures import draw_error_vs_width, draw_layer_errors
+from sslth.experiments.kernel_figures import draw_kept_filters, draw_kernel_comparison
 from sslth.experiments.report import write_report
 from sslth.experiments.store import Store
-from sslth.subset_sum.files import write_atomically
+from sslth.subset_sum.files import write_bytes
 
 __all__ = ["run_main_job", "summary_table"]
 
@@ -84,7 +80,7 @@ def run_main_job(
                 gain=gain, max_kept=max_kept, memory=memory, jobs=jobs,
             )  # fmt: skip
             target = save_safetensors({k: v.contiguous() for k, v in model.state_dict().items()})
-            write_atomically(out / "target.safetensors", lambda stream: stream.write(target))
+            write_bytes(out / "target.safetensors", target)
             ticket.save(out / "ticket.safetensors")
         with _timed(seconds, "certify"):
             certificate = certify(ticket, model, device=device, data=inputs, starts=256, steps=200, progress=report)
@@ -99,8 +95,7 @@ def run_main_job(
     with _timed(seconds, "draw"):
         pictures |= _draw(model, ticket, certificate)
         for name in ("layer_errors", "kept_filters", "kernels"):
-            content = pictures[name]
-            write_atomically(out / f"{name}.png", lambda stream, content=content: stream.write(content))
+            write_bytes(out / f"{name}.png", pictures[name])
     summary: dict[str, Any] = {
         "target_accuracy": comparison.target_accuracy,
         "ticket_accuracy": comparison.ticket_accuracy,
@@ -129,8 +124,7 @@ def run_main_job(
             {**layer, "kernel_error": certificate.kernel_error[layer["name"]]} for layer in ticket.summary()["layers"]
         ],
     }
-    text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-    write_atomically(out / "summary.json", lambda stream: stream.write(text.encode()))
+    write_bytes(out / "summary.json", (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
     write_report(out / "report.html", summary, pictures, command)
     return summary
 
@@ -162,15 +156,15 @@ def _draw(model: nn.Module, ticket: Ticket, certificate: Report) -> dict[str, by
     name = max(certificate.kernel_error, key=lambda layer: certificate.kernel_error[layer])
     kept = next(kept for kept in ticket.layers if kept.layer.name == name)
     wiring = kept.layer.wiring
-    block, filters = kept.blocks(ticket.seed)[0]
+    weight, _ = kernel_and_bias(find_layers(model)[name])
+    channel = max(range(wiring.in_channels), key=lambda b: float(np.linalg.norm(wiring.block(weight, b))))
+    block, filters = kept.blocks(ticket.seed)[channel]
     scales = block.scales(filters)
     positive = scales > 0
-    shape = (wiring.outputs_per_group, *wiring.kernel_size)
-    rows = block.rows(filters[positive], scales[positive]).reshape(-1, *shape)
-    weight, _ = kernel_and_bias(find_layers(model)[name])
-    target = np.array(wiring.block(weight, 0))
+    rows = block.rows(filters[positive], scales[positive]).reshape(-1, wiring.outputs_per_group, *wiring.kernel_size)
+    target = np.array(wiring.block(weight, channel))
     total = int((block.scales() > 0).sum())
-    where = f"{name}, input channel 0"
+    where = f"{name}, input channel {channel}"
     approximation = rows.sum(axis=0) / kept.layer.gain
     return {
         "layer_errors": figure_to_png(draw_layer_errors(certificate.kernel_error)),
@@ -185,7 +179,7 @@ def _make_folder(out: Path) -> None:
     except OSError as error:
         raise InvalidInputError(f"cannot make the output folder {out}: {error.strerror or error}") from error
     probe = out / ".writable"
-    write_atomically(probe, lambda stream: stream.write(b""))
+    write_bytes(probe, b"")
     probe.unlink()
 
 

@@ -28,6 +28,9 @@ def non_negative(value: Any, name: str) -> float:
     """A float that is at least 0 and not NaN; infinity is allowed."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InvalidInputError(f"{name} is {value!r}; it must be a number that is at least 0")
-    if math.isnan(value) or value < 0:
+    if value != value or value < 0:  # NaN is the number that is not itself; math.isnan fails on huge integers
         raise InvalidInputError(f"{name} is {value}; it must be a number that is at least 0")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

@@ -11,7 +11,7 @@ from typing import IO
 
 from sslth.errors import InvalidInputError
 
-__all__ = ["write_atomically"]
+__all__ = ["write_atomically", "write_bytes"]
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
@@ -41,6 +41,11 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
         if temporary is not None:
             with suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """`write_atomically` for content that is already there."""
+    write_atomically(path, lambda stream: stream.write(content))
 
 
 def _umask() -> int:

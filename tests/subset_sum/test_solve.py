@@ -319,3 +319,16 @@ def test_shapes_that_do_not_fit_are_refused(samples, targets, said):
 def test_every_solver_says_what_it_is_for():
     assert set(solvers()) >= {"auto", "brute_force", "meet_in_the_middle", "cp_sat"}
     assert all(purpose and "\n" not in purpose for purpose in solvers().values())
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"tolerance": True}, {"max_work": True}, {"seed": True}, {"solver": 3}, {"max_work": 0}, {"seed": 0.5}]
+)
+def test_arguments_of_the_wrong_kind_are_refused(arguments: dict) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        solve(Instance([[1.0]], [1.0]), **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tolerance_beyond_float64_is_infinite() -> None:
+    assert solve(Instance([[1.0]], [0.4]), tolerance=10**400).error <= 0.6

@@ -11,18 +11,22 @@ from sslth.subset_sum.kernels.philox import philox_tile
 __all__ = ["draw_normal_rows", "draw_word_rows"]
 
 TILE = 512  # counters a tile: 8 KiB of words and as much of normals
-FOUR = np.uint32(4)
 
 
 @njit
 def set_counters(w0, w1, w2, w3, filters, channel, layer_part, row, group, groups, size):
     """Fill a tile with counters (group, filter, channel, layer_part), continuing at (row, group)."""
-    for i in range(size):
-        w0[i] = group
-        w1[i] = filters[row]
-        w2[i] = channel
-        w3[i] = layer_part
-        group += 1
+    start = 0
+    while start < size:  # stretches of one row, so that the inner loop is a vector loop
+        stretch = min(size - start, groups - group)
+        t = filters[row]
+        for i in range(stretch):
+            w0[start + i] = np.uint32(group + i)
+            w1[start + i] = t
+            w2[start + i] = channel
+            w3[start + i] = layer_part
+        start += stretch
+        group += stretch
         if group == groups:
             group = 0
             row += 1
@@ -91,8 +95,11 @@ def draw_normal_rows(key_low, key_high, filters, scales, channel, layer_part, ro
             e = 4 * group
             stretch = min(size - position, groups - group)
             scale = np.float64(scales[row])
-            for j in range(min(4 * stretch, d - e)):
-                rows_out[row, e + j] = scale * np.float64(normals[4 * position + j])
+            count = min(4 * stretch, d - e)
+            source = normals[4 * position : 4 * position + count]
+            place = rows_out[row, e : e + count]
+            for j in range(count):
+                place[j] = scale * np.float64(source[j])
             position += stretch
             group += stretch
             if group == groups:

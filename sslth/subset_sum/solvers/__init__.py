@@ -64,6 +64,8 @@ def make_solver(solver: str | Solver) -> Solver:
         For a name that is not registered.
     """
     if not isinstance(solver, str):
+        if not callable(solver) or not isinstance(getattr(solver, "name", None), str):
+            raise InvalidInputError(f"solver is {solver!r}; it must be a name or a solver object")
         return solver
     if solver not in REGISTRY:
         raise InvalidInputError(f"there is no solver named {solver!r}; choose one of {', '.join(sorted(REGISTRY))}")

@@ -134,9 +134,9 @@ class _Run:
             self.found.append((error, subset))
             return self._is_within_tolerance(error, subset, grid)
 
-        solver, stopped = self._solve(model, keep, enumerate_all=False)
+        bound, stopped = self._solve(model, keep, enumerate_all=False)
         best = min(error for error, _ in self.found)
-        proven = min(best, max(grid.floor, _whole_below(solver.best_objective_bound)))
+        proven = min(best, max(grid.floor, bound))
         if stopped is not None:
             return stopped, proven
         if grid.slack == 0 and best <= _LARGEST_EXACT_FLOAT:
@@ -157,6 +157,8 @@ class _Run:
         self.found.extend((grid.error(subset), subset) for subset in listed)
         if stopped is not None:
             return stopped, proven
+        if grid.slack and not listed:  # the two searches contradict each other
+            return StoppedBy.DONE, grid.floor
         return StoppedBy.PROOF, min(error for error, _ in self.found)
 
     def _is_within_tolerance(self, error: int, subset: IntArray, grid: FixedPoint) -> bool:
@@ -167,14 +169,17 @@ class _Run:
 
     def _solve(
         self, model: _Model, on_subset: Callable[[IntArray], bool], enumerate_all: bool
-    ) -> tuple[cp_model.CpSolver, StoppedBy | None]:
-        """Run CP-SAT in a thread of its own, so that this one hears Ctrl-C and looks at the clock."""
+    ) -> tuple[int, StoppedBy | None]:
+        """CP-SAT's bound on the objective and why it stopped short of its proof, if it did.
+
+        It runs in a thread of its own, so that this one hears Ctrl-C and looks at the clock.
+        """
         solver = cp_model.CpSolver()
         limits = self.limits
         used = round(self.deterministic_time * _WORK_PER_UNIT)
         stopped = limits.exceeded(used)
         if stopped is not None:
-            return solver, stopped
+            return 0, stopped
         solver.parameters.num_workers = 1 if enumerate_all else self.workers
         solver.parameters.random_seed = limits.seed % 2**31
         solver.parameters.catch_sigint_signal = False
@@ -210,19 +215,22 @@ class _Run:
             raise failure[0]
         self.status = str(solver.status_name(answer[0]))
         self.deterministic_time += float(solver.response_proto.deterministic_time)
+        bound = 0
+        if not enumerate_all and answer[0] in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+            bound = _whole_below(float(solver.best_objective_bound))
         if reporter.wants_to_stop:
             if limits.tolerance is not None and verify(self.instance, reporter.last).error <= limits.tolerance:
-                return solver, StoppedBy.TOLERANCE
-            return solver, StoppedBy.DONE
+                return bound, StoppedBy.TOLERANCE
+            return bound, StoppedBy.DONE
         if answer[0] == cp_model.OPTIMAL or (enumerate_all and answer[0] == cp_model.INFEASIBLE):
-            return solver, None
+            return bound, None
         if stopped is None:
             stopped = limits.exceeded(round(self.deterministic_time * _WORK_PER_UNIT))
         if stopped is None and limits.time_limit is not None:
             stopped = StoppedBy.TIME  # CP-SAT's own clock was a little ahead
         if stopped is None:
             stopped = StoppedBy.DONE if limits.max_work is None else StoppedBy.WORK
-        return solver, stopped
+        return bound, stopped
 
 
 class _Model:
