@@ -12,7 +12,7 @@ Progress = Callable[[int, int, str], object]
 
 @contextmanager
 def report_progress(progress: bool | Progress) -> Iterator[Progress]:
-    """A callable(done, total, stage) for what the user asked for: True a bar on standard error, False nothing."""
+    """A callable(done, total, stage) for what the user asked for: True a bar on a terminal, False nothing."""
     if callable(progress):
         yield progress
         return
@@ -24,6 +24,7 @@ def report_progress(progress: bool | Progress) -> Iterator[Progress]:
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total, stage: bar.update(task, completed=done, total=total, description=stage)

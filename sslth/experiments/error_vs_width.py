@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+import sslth
 from sslth.errors import InvalidInputError
 from sslth.experiments.grid import Progress, run_grid
 from sslth.experiments.power_law import PowerLaw, fit_power_law
@@ -116,6 +117,7 @@ def error_vs_width(
 
     common = {
         "kind": KIND,
+        "sslth": sslth.__version__,  # results of different searches belong on different curves
         "target": model_fingerprint(model),
         "inputs": array_fingerprint(inputs.detach().cpu().numpy()),
         "low": _side(low),

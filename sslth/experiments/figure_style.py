@@ -9,7 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import IO, Any, ParamSpec
 
-import matplotlib
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -79,7 +79,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @wraps(draw)
     def with_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with matplotlib.rc_context(_STYLE):
+        with style.context(["default", _STYLE]):
             return draw(*args, **kwargs)
 
     return with_style
@@ -140,6 +140,6 @@ def _rendered(figure: Figure, format: str, dpi: float) -> bytes:
     if format not in FORMATS:
         raise InvalidInputError(f"a figure cannot be saved as {format!r}; take one of .png, .svg, .pdf")
     buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with style.context(["default", _STYLE]):
         figure.savefig(buffer, format=format, dpi=dpi, metadata=_NO_METADATA[format])
     return buffer.getvalue()

@@ -105,14 +105,14 @@ def draw_kernel_comparison(
         raise InvalidInputError(f"kernels of shape {wanted.shape} and {got.shape} cannot be compared")
     difference, size = got - wanted, float(np.linalg.norm(wanted))
     error = float(np.linalg.norm(difference)) / size if size else math.nan
-    scale = _power_of_ten(_largest(wanted[:_MOST_CHANNELS]), difference[:_MOST_CHANNELS])
+    scale = _enlargement(_largest(wanted[:_MOST_CHANNELS]), difference[:_MOST_CHANNELS])
     panels = {
         "target": wanted,
         "kept filters": got,
         f"difference\n× {scale:,}" if scale > 1 else "difference": difference * scale,
     }
     mosaics = [kernels[None, :_MOST_CHANNELS] for kernels in panels.values()]
-    # One scale for all three, so that the eye may compare them; the difference is enlarged by a power of ten.
+    # One scale for all three, so that the eye may compare them; the difference is enlarged.
     figure, rows = _draw_mosaics(mosaics, _largest(mosaics[0]), "weight", extend="neither")
     for axes, name in zip(rows, panels, strict=True):
         axes.set_ylabel(name, rotation=0, ha="right", va="center")
@@ -138,7 +138,7 @@ def _draw_mosaics(
     pictures = [_picture(mosaic) for mosaic in mosaics]
     inches = tile / (kw * _ENTRY + _GAP)  # of one pixel
     height, width = pictures[0].shape[0] * inches, pictures[0].shape[1] * inches
-    left, right, bottom, top, between = 1.15, 1.05, 0.65, 0.45, 0.2
+    left, right, bottom, top, between = 1.15, 1.2, 0.65, 0.45, 0.2
     above = len(mosaics) * (height + between) - between
     page = (max(left + width + right, 6.0), bottom + max(above, 1.0) + top)
     figure = Figure(figsize=page)
@@ -170,10 +170,11 @@ def _largest(values: FloatArray) -> float:
     return float(np.abs(values).max(initial=0.0)) or 1.0
 
 
-def _power_of_ten(largest: float, difference: FloatArray) -> int:
-    """The largest power of ten, at least 1, by which the difference can be multiplied within the colour scale."""
+def _enlargement(largest: float, difference: FloatArray) -> int:
+    """The largest of 1, 2, 5, 10, 20, … by which the difference can be multiplied within the colour scale."""
     peak = float(np.abs(difference).max(initial=0.0))
-    return int(10 ** max(0, min(15, math.floor(math.log10(largest / peak))))) if peak else 1
+    steps = (step * 10**power for power in range(15, -1, -1) for step in (5, 2, 1))
+    return next((step for step in steps if step * peak <= largest), 1) if peak else 1
 
 
 def _picture(mosaic: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 from collections.abc import Iterator
@@ -105,6 +106,7 @@ def run_main_job(
         "certified_upper": certificate.upper if certificate.reason is None else None,
         "certified_upper_reason": certificate.reason,
         "attained_lower": certificate.lower,
+        "float32_error": certificate.float32_error if math.isfinite(certificate.float32_error) else None,
         "kernel_error": certificate.kernel_error,
         "gain": {kept.layer.name: kept.layer.gain for kept in ticket.layers},
         "width": width,

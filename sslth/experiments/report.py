@@ -87,7 +87,7 @@ def number(value: Any) -> str:
         digits, exponent = f"{value:.2e}".split("e")
         raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
         return f"{digits} × 10{raised}".replace("-", "−")
-    return f"{value:.3g}".replace("-", "−") if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:.3g}".replace("-", "−") if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def whole(value: Any) -> str:
@@ -112,7 +112,7 @@ def size(value: Any) -> str:
 
 def seconds(value: Any) -> str:
     """A duration."""
-    return f"{value:.3g} s" if _is_number(value) else NOT_MEASURED
+    return f"{number(value)} s" if _is_number(value) else NOT_MEASURED
 
 
 def box(value: Any) -> str:

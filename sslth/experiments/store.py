@@ -22,6 +22,7 @@ __all__ = ["FORMAT_VERSION", "Row", "Store"]
 FORMAT_VERSION = 1  # PRAGMA user_version; raise it whenever the table or the meaning of a column changes
 APPLICATION_ID = int.from_bytes(b"SSLT", "big")  # PRAGMA application_id: tells our files from other programs'
 SQLITE_MAGIC = b"SQLite format 3\x00"
+SMALLEST_PAGE = 512  # bytes; no SQLite database is shorter
 WAIT_SECONDS = 60.0  # how long a writer waits for another process that is writing
 
 _TABLE = """
@@ -197,7 +198,7 @@ class Store:
             )
         (verdict,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise self._damaged(" ".join(str(verdict).split()))
+            raise _damaged(self.path, " ".join(str(verdict).split()))
 
     def _number(self, query: str) -> int:
         return int(self._connection.execute(query).fetchone()[0])
@@ -208,13 +209,7 @@ class Store:
             outcome = None if result is None else json.loads(result)
             return Row(key, json.loads(parameters), outcome, error, seconds)
         except (TypeError, ValueError) as problem:
-            raise self._damaged(f"cell {key} is not JSON") from problem
-
-    def _damaged(self, detail: str) -> InvalidInputError:
-        return InvalidInputError(
-            f"the result store {self.path} is damaged ({detail}); it was left as it is: "
-            "move it away and run again, or restore a copy"
-        )
+            raise _damaged(self.path, f"cell {key} is not JSON") from problem
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -236,7 +231,7 @@ class Store:
                 f"cannot {verb} the result store {self.path}: {error}; what was stored before is kept"
             ) from error
         except sqlite3.DatabaseError as error:
-            raise self._damaged(str(error)) from error
+            raise _damaged(self.path, str(error)) from error
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
@@ -266,11 +261,20 @@ def _check_magic(path: Path) -> None:
     """Refuse a file that some other program wrote, before SQLite touches it. An empty file is a new store."""
     try:
         with path.open("rb") as stream:
-            start = stream.read(len(SQLITE_MAGIC))
+            start = stream.read(SMALLEST_PAGE)
     except OSError as error:
         raise InvalidInputError(f"cannot read the result store {path}: {error.strerror or error}") from error
-    if start and start != SQLITE_MAGIC:
+    if start and not start.startswith(SQLITE_MAGIC):
         raise InvalidInputError(f"{path} is not an SQLite file and so no result store; nothing was changed in it")
+    if start and len(start) < SMALLEST_PAGE:  # SQLite would take it for an empty database and write over it
+        raise _damaged(path, "it ends within its first page")
+
+
+def _damaged(path: Path, detail: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"the result store {path} is damaged ({detail}); it was left as it is: "
+        "move it away and run again, or restore a copy"
+    )
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:

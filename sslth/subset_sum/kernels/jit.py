@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numba
@@ -10,8 +11,18 @@ __all__ = ["njit"]
 
 
 def njit(function: Any) -> Any:
-    """Compile on first call; fall back to an uncached kernel where no cache folder is writable."""
+    """Compile on first call; run uncached where no cache folder is writable or the disk is full."""
     try:
-        return numba.njit(function, cache=True, nogil=True)
+        kernel = numba.njit(function, cache=True, nogil=True)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
         return numba.njit(function, nogil=True)
+    cache = getattr(kernel, "_cache", None)
+    if cache is not None:  # numba has no public way to say that a cache which cannot be written is no error
+        save = cache.save_overload
+
+        def save_if_possible(signature: Any, compiled: Any) -> None:
+            with suppress(OSError):
+                save(signature, compiled)
+
+        cache.save_overload = save_if_possible
+    return kernel

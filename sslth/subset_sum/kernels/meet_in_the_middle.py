@@ -77,9 +77,12 @@ def split_cells(columns, position, scratch, first, last, child, depth, axes, lea
 
 
 @njit
-def bound_cells(columns, first, last, child, low, high):
-    """Write the smallest and largest sums of each cell, int64[cells, d], children before parents."""
-    for i in range(first.size - 1, -1, -1):
+def bound_cells(columns, first, last, child, low, high, start, stop):
+    """Write the smallest and largest sums of the cells start..stop - 1, int64[cells, d].
+
+    Children come after their parents, so the last cells must be done first.
+    """
+    for i in range(stop - 1, start - 1, -1):
         for c in range(columns.shape[0]):
             if child[i] >= 0:
                 low[i, c] = min(low[child[i], c], low[child[i] + 1, c])

@@ -35,14 +35,14 @@ _MOST_CANDIDATES = 1000
 class CpSat:
     """Let CP-SAT minimise the sup norm as one integer variable.
 
-    Idea: rows and target are rounded to a power-of-two grid on which CP-SAT's int64 arithmetic cannot overflow, a
-    Boolean says whether a row is chosen, and the error is an integer above every |coordinate|; the search is clause learning
-    over integer bounds [PerronDidier]_. What the solver claims is not believed beyond that: errors are recomputed, its bound is
-    lowered by the rounding of the grid, and before a proof is claimed all subsets within the rounding of its optimum
-    are listed by a second search and compared exactly.
+    Idea: rows and target are rounded to a power-of-two grid on which CP-SAT's int64 arithmetic cannot overflow,
+    a Boolean says whether a row is chosen, and the error is an integer above every |coordinate|; the search is
+    clause learning over integer bounds [PerronDidier]_. Errors are recomputed, and the solver's bound is lowered
+    by the rounding of the grid. Before a proof is claimed, all subsets within that rounding of the optimum are
+    listed by a second search and compared exactly. That the two searches were exhaustive is CP-SAT's word.
 
-    Cost exponential in n; about a second at n = 20, d = 2, hopeless much beyond n = 40 without luck. It shines where
-    the entries are small integers or the sizes are tight. `max_work` becomes deterministic time, one unit (about a
+    Cost exponential in n; 0.3 s at n = 20, d = 2; beyond n = 40 a proof needs luck. It shines where the entries are
+    small integers or the sizes are tight. `max_work` becomes deterministic time, one unit (about a
     second) for 1e8 partial sums, and is repeatable with one worker; a time limit is not.
 
     Fails for n * d > 100,000: `InvalidInputError`.

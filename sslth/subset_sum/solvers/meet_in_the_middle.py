@@ -39,8 +39,9 @@ class MeetInTheMiddle:
     bound. Sums are integers and do not drift; subsets within the rounding of the grid are compared exactly at
     the end. Equal rows are counted, not told apart; of more than half the rows the complement is sought.
 
-    Cost about 2^(n/2) (8 d + 10) bytes and twice that while merging; time O(2^(n/2) n) for d <= 2, and up to
-    2^n / 2^(n/2 + ...) pairs of cells beyond: seconds at n = 40, d = 9.
+    Cost: memory 2^(n/2 + 1) (8 d + 4) bytes and 2^(n/2) 32 bytes while merging (n = 44 in 230 MB at d = 1); time
+    O(2^(n/2)) for d = 1 and little more for d = 2, growing with d towards 2^n: at n = 40, 0.1 s at d = 1, 0.2 s at
+    d = 2, 0.5 s at d = 4, 1 to 2 s at d = 9.
 
     Fails where the halves do not fit `memory_bytes` (`InvalidInputError` before anything is allocated), and slowly
     where d is large against n: then hardly any pair of cells can be dropped.
@@ -107,7 +108,7 @@ class MeetInTheMiddle:
 def _readable(count: int) -> str:
     if count < 10_000:
         return f"{count} bytes"
-    return f"{count / 2**30:.3g} GiB" if count < 2**60 else f"about 2**{count.bit_length() - 1} bytes"
+    return f"{count / 2**30:.3g} GiB" if count < 2**60 else f"more than 2**{count.bit_length() - 1} bytes"
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class _Problem:
         if d > 1:
             leaf = self.leaf(*self.expected_error(floor))
             cells = sum(_cell_capacity(size, leaf) for size in self.half_sizes)
-        return sums * (8 * d + 4 + 4 * self.is_restricted) + cells * (16 * d + 32) + largest * 32
+        return sums * (8 * d + 4 + 4 * self.is_restricted) + cells * (16 * d + 32) + largest * (32 + 16 * self.is_restricted)
 
     def axes(self, expected: int) -> IntArray:
         """The column that each level of cells is split by: always the one that is widest so far."""
@@ -208,14 +209,13 @@ class _Problem:
 
 
 def _count_choices(copies: list[int], largest: int) -> int:
-    """How many ways there are to take at most `largest` rows from groups of equal ones."""
-    total = sum(copies)
-    if largest >= total:
-        return math.prod(count + 1 for count in copies)
-    ways = [1] + [0] * largest
+    """How many ways there are to take at most `largest` rows from groups of equal ones; above 2**63, some of them."""
+    ways = np.ones(1)  # of each size; floats are exact up to 2**53 and only their magnitude matters beyond
     for count in copies:
-        ways = [sum(ways[max(0, size - count) : size + 1]) for size in range(largest + 1)]
-    return sum(ways)
+        ways = np.convolve(ways, np.ones(min(count, largest) + 1))[: largest + 1]
+        if ways.sum() >= 2.0**63:
+            break
+    return int(ways.sum())
 
 
 @dataclass
@@ -294,7 +294,7 @@ class _Half:
                 while int(place.sum()) < merged_keys.size:
                     merge_sorted(
                         keys, order, moved_keys, moved_order, merged_keys, merged_order, place, _STEPS_PER_CHUNK
-                    )
+                    )  # fmt: skip
                     yield
                 keys, order = merged_keys, merged_order
         self.order, self.counts = order, counts
@@ -320,9 +320,7 @@ class _Half:
         scratch = np.empty_like(position)
         child[:roots] = -1
         while axes.size and place[0] < place[1]:
-            split_cells(
-                self.columns, position, scratch, first, last, child, depth, axes, leaf, place, _STEPS_PER_CHUNK
-            )
+            split_cells(self.columns, position, scratch, first, last, child, depth, axes, leaf, place, _STEPS_PER_CHUNK)
             yield
         if axes.size:
             for column in range(self.columns.shape[0]):
@@ -333,7 +331,12 @@ class _Half:
         self.first, self.last, self.child = first[:cells].copy(), last[:cells].copy(), child[:cells].copy()
         self.low = np.empty((cells, self.columns.shape[0]), dtype=np.int64)
         self.high = np.empty_like(self.low)
-        bound_cells(self.columns, self.first, self.last, self.child, self.low, self.high)
+        sums_per_cell = max(1, self.columns.size // cells)
+        block = max(1, _STEPS_PER_CHUNK // sums_per_cell)
+        for stop in range(cells, 0, -block):
+            start = max(0, stop - block)
+            bound_cells(self.columns, self.first, self.last, self.child, self.low, self.high, start, stop)
+            yield
 
 
 def _cell_capacity(size: int, leaf: int) -> int:
@@ -347,8 +350,7 @@ class _Search:
         self.grid, self.problem, self.limits = grid, problem, limits
         self.work = self.passes = 0
         self.halves = [
-            _Half(problem, members, size)
-            for members, size in zip(problem.halves, problem.half_sizes, strict=True)
+            _Half(problem, members, size) for members, size in zip(problem.halves, problem.half_sizes, strict=True)
         ]
         self.buffer = CandidateBuffer(instance, grid, limits, self._decode)
 

@@ -1,0 +1,140 @@
+"""CP-SAT against the Gray code, with every way to stop."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from sslth.errors import InvalidInputError
+from sslth.subset_sum.instance import Instance
+from sslth.subset_sum.limits import Limits
+from sslth.subset_sum.solution import StoppedBy
+from sslth.subset_sum.solvers.cp_sat import CpSat
+from sslth.subset_sum.verify import verify
+
+
+def true_error(instance, subset):
+    return max(
+        abs(sum((Fraction(instance.samples[i, c]) for i in subset), Fraction(0)) - Fraction(instance.target[c]))
+        for c in range(instance.d)
+    )
+
+
+def true_minimum(instance):
+    sizes = range(instance.smallest_size, instance.largest_size + 1)
+    return min(true_error(instance, s) for k in sizes for s in itertools.combinations(range(instance.n), k))
+
+
+def check_proof(instance, outcome):
+    exact = true_minimum(instance)
+    assert outcome.stopped_by is StoppedBy.PROOF
+    assert instance.smallest_size <= outcome.subset.size <= instance.largest_size
+    assert true_error(instance, outcome.subset.tolist()) == exact
+    assert Fraction(outcome.lower_bound) <= exact
+
+
+def cases():
+    rng = np.random.default_rng(5)
+    scale = 10.0 ** rng.uniform(-30, 10, (8, 2))
+    return {
+        "gaussian": (rng.standard_normal((8, 3)), rng.uniform(-1, 1, 3)),
+        "d above n": (rng.standard_normal((8, 20)), rng.uniform(-1, 1, 20)),
+        "mixed": (rng.standard_normal((8, 2)) * scale, rng.standard_normal(2) * 1e-5),
+        "near ties below the grid": (
+            np.array([[1e10], [1e-20], [2e-20], [-1e-21], [3e-20], [1e-20], [7e-20], [0]]),
+            [2e-20],
+        ),
+        "all equal": (np.full((8, 2), 0.1), [0.45, 0.45]),
+        "zero rows": (np.array([[0.0], [0.3], [0.0], [0.3], [0.7], [0.0], [1e-25], [1e9]]), [0.61]),
+        "target out of reach": (rng.standard_normal((8, 2)), [500.0, -3.0]),
+        "subnormal": (rng.integers(-9, 9, (8, 1)) * 5e-324, [1.2e-322]),
+        "huge": (rng.standard_normal((8, 2)) * 1e300, [1e300, -1e299]),
+        "integers": (rng.integers(-9, 9, (8, 2)), [3, 1]),
+    }
+
+
+CASES = cases()
+
+
+@pytest.mark.parametrize("sizes", [{}, {"cardinality": 0}, {"cardinality": 3}, {"max_cardinality": 2}], ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_the_optimum_is_exact(name, sizes):
+    instance = Instance(*CASES[name], **sizes)
+    check_proof(instance, CpSat()(instance, Limits()))
+
+
+def test_two_workers():
+    instance = Instance(*CASES["gaussian"])
+    check_proof(instance, CpSat(workers=2)(instance, Limits()))
+
+
+def test_the_tolerance_is_inclusive():
+    instance = Instance(*CASES["gaussian"])
+    best = verify(instance, CpSat()(instance, Limits()).subset).error
+    at = CpSat()(instance, Limits(tolerance=best))
+    assert at.stopped_by is StoppedBy.TOLERANCE
+    assert verify(instance, at.subset).error <= best
+    check_proof(instance, CpSat()(instance, Limits(tolerance=float(np.nextafter(best, 0)))))
+
+
+def test_too_many_entries():
+    with pytest.raises(InvalidInputError, match=r"100,000 entries.*100,002.*sorted_pursuit"):
+        CpSat()(Instance(np.ones((50_001, 2)), [1.0, 1.0]), Limits())
+
+
+def hard():
+    rng = np.random.default_rng(0)
+    return Instance(rng.standard_normal((45, 5)), rng.uniform(-1, 1, 5))
+
+
+def test_work_is_a_limit_and_the_answer_repeats():
+    runs = [CpSat()(hard(), Limits(max_work=20_000_000, seed=3)) for _ in range(2)]
+    assert all(run.stopped_by is StoppedBy.WORK for run in runs)
+    assert runs[0].subset.tolist() == runs[1].subset.tolist()
+    assert runs[0].work == runs[1].work
+    assert runs[0].lower_bound <= verify(hard(), runs[0].subset).error
+
+
+def test_the_time_limit_is_kept():
+    started = time.monotonic()
+    outcome = CpSat()(hard(), Limits(time_limit=0.5))
+    assert outcome.stopped_by is StoppedBy.TIME
+    assert time.monotonic() - started < 2.0  # a loaded machine; alone it is 0.55
+
+
+def test_an_injected_clock_is_heard():
+    ticks = itertools.count(0.0, 10.0)
+    outcome = CpSat()(hard(), Limits(time_limit=100.0, clock=lambda: next(ticks)))
+    assert outcome.stopped_by is StoppedBy.TIME
+    assert outcome.subset is not None
+
+
+def test_no_time_at_all_still_gives_a_subset():
+    outcome = CpSat()(hard(), Limits(time_limit=0.0))
+    assert outcome.stopped_by is StoppedBy.TIME
+    assert outcome.lower_bound == 0.0
+
+
+def test_an_interrupt_ends_the_search():
+    limits = Limits()
+    timer = threading.Timer(0.3, limits.interrupted.set)
+    timer.start()
+    started = time.monotonic()
+    outcome = CpSat()(hard(), limits)
+    timer.join()
+    assert outcome.stopped_by is StoppedBy.INTERRUPT
+    assert time.monotonic() - started < 2.0
+
+
+def test_an_error_in_the_search_reaches_the_caller(monkeypatch):
+    def broken(*arguments):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("sslth.subset_sum.solvers.cp_sat.cp_model.CpSolver.solve", broken)
+    with pytest.raises(MemoryError, match="no room"):
+        CpSat()(hard(), Limits())
