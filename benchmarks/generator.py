@@ -25,7 +25,9 @@ _NORMALS = 20_000_000
 def main() -> None:
     """Print a table."""
     torch.set_num_threads(1)
-    print("ns a normal, one core, best of 5; 'in cache' draws 1 MiB again and again, as an engine that drops its rows does")
+    print(
+        "ns a normal, one core, best of 5; 'in cache' draws 1 MiB again and again, as an engine that drops its rows does"
+    )
     for d, count in [(d, n) for n in (1 << 18, _NORMALS) for d in (9, 10, 72, 144, 576)]:
         rows = np.empty((count // d, d), dtype=np.float32)
         filters = np.arange(len(rows), dtype=np.uint32)
@@ -35,7 +37,11 @@ def main() -> None:
         repetitions = _NORMALS // count
 
         def draw(
-            rows: Any = rows, filters: Any = filters, scales: Any = scales, word: Any = word, repetitions: int = repetitions
+            rows: Any = rows,
+            filters: Any = filters,
+            scales: Any = scales,
+            word: Any = word,
+            repetitions: int = repetitions,
         ) -> None:
             for _ in range(repetitions):
                 draw_normal_rows(np.uint32(1), np.uint32(2), filters, scales, np.uint32(0), word, rows)
@@ -44,7 +50,8 @@ def main() -> None:
         print(f"  sslth, d = {d:4d}, {where}    {_best(draw) / rows.size / repetitions * 1e9:6.2f}")
     rng = np.random.Generator(np.random.Philox(0))
     out = np.empty(_NORMALS, dtype=np.float32)
-    print(f"  numpy Philox standard_normal  {_best(lambda: rng.standard_normal(out=out, dtype=np.float32)) / _NORMALS * 1e9:6.2f}")
+    numpy_seconds = _best(lambda: rng.standard_normal(out=out, dtype=np.float32))
+    print(f"  numpy Philox standard_normal  {numpy_seconds / _NORMALS * 1e9:6.2f}")
     buffer = torch.empty(_NORMALS)
     print(f"  torch.randn                   {_best(lambda: buffer.normal_()) / _NORMALS * 1e9:6.2f}")
     copy = np.empty_like(out)

@@ -21,7 +21,9 @@ _RANDOM_INPUTS = 256
 
 
 def extract(
-    model: Annotated[Path, typer.Argument(help="State dict of the trained network: .safetensors, or .pt (weights only).")],
+    model: Annotated[
+        Path, typer.Argument(help="State dict of the trained network: .safetensors, or .pt (weights only).")
+    ],
     arch: Annotated[str, typer.Option(help="module:callable that builds the network without arguments.")],
     input_shape: Annotated[str, typer.Option(help="Shape of one input, such as 1,8,8.")],
     out: Annotated[Path, typer.Option(help="Folder for ticket.safetensors, summary.json, report.html and pictures.")],
@@ -29,7 +31,9 @@ def extract(
     seed: Annotated[int, typer.Option(help="Of the random network.")] = 0,
     low: Annotated[float, typer.Option(help="Lower end of the box the inputs live in.")] = -1.0,
     high: Annotated[float, typer.Option(help="Upper end of that box.")] = 1.0,
-    data: Annotated[Path | None, typer.Option(help=".npy inputs to compare on; random ones from the box if not given.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help=".npy inputs to compare on; random ones from the box if not given.")
+    ] = None,
     labels: Annotated[Path | None, typer.Option(help=".npy classes of --data, for accuracies.")] = None,
     solver: Annotated[str, typer.Option(help="How filters are chosen; see `sslth solve --explain`.")] = "auto",
     gain: Annotated[float | None, typer.Option(help="Override the gain of every layer.")] = None,

@@ -20,7 +20,9 @@ class Kind(StrEnum):
 def plot(
     kind: Annotated[Kind, typer.Argument(help="What to draw.")],
     store: Annotated[Path, typer.Argument(help="Result store, such as error_vs_width.db.")],
-    out: Annotated[Path | None, typer.Option(help="Picture to write: .png, .svg or .pdf; beside the store if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Picture to write: .png, .svg or .pdf; beside the store if not given.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plotted points and the fit as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
 ) -> int:

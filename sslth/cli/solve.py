@@ -31,7 +31,9 @@ def solve(
     time_limit: Annotated[float, typer.Option(help="Seconds.")] = 10.0,
     max_work: Annotated[int | None, typer.Option(help="Partial sums to visit: a limit that repeats exactly.")] = None,
     solver: Annotated[str, typer.Option(help="A solver's name; --explain lists them.")] = "auto",
-    explain: Annotated[bool, typer.Option("--explain", help="Say what was tried, and what each solver is for.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what was tried, and what each solver is for.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the solution as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the error that was reached.")] = False,
 ) -> int:

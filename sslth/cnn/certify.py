@@ -70,9 +70,7 @@ def certify(
     the attained error.
     """
     ticket.check_wiring(model)
-    bottom, top = as_box(
-        ticket.low if low is None else low, ticket.high if high is None else high, ticket.input_shape
-    )
+    bottom, top = as_box(ticket.low if low is None else low, ticket.high if high is None else high, ticket.input_shape)
     middle = torch.as_tensor((bottom + top) / 2).expand(ticket.input_shape)[None]
     traced = trace(model, middle.to(next(model.parameters()).dtype).to(next(model.parameters()).device))
     names = [kept.layer.name for kept in ticket.layers]

@@ -211,8 +211,7 @@ class _Plan:
         """Take this layer's answers, in the order of `tasks`, from an iterator."""
         signs = 1 if self.layer.nonnegative else 2
         channels = tuple(
-            np.sort(np.concatenate([next(answers) for _ in range(signs)]))
-            for _ in range(self.layer.wiring.in_channels)
+            np.sort(np.concatenate([next(answers) for _ in range(signs)])) for _ in range(self.layer.wiring.in_channels)
         )
         groups = self.layer.wiring.groups if self.layer.constants else 0
         return KeptLayer(self.layer, channels, tuple(np.sort(next(answers)) for _ in range(groups)))

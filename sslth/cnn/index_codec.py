@@ -54,7 +54,9 @@ def decode_blocks(
         If bytes are missing or left over, a number is too long, or a filter does not exist.
     """
     if counts.shape != (len(limits),):
-        raise TicketFileError(f"layer {name} of the ticket has {counts.size} blocks, but its shape asks for {len(limits)}")
+        raise TicketFileError(
+            f"layer {name} of the ticket has {counts.size} blocks, but its shape asks for {len(limits)}"
+        )
     ends = np.flatnonzero(data < 0x80)
     total = int(counts.astype(np.int64).sum())
     if ends.size != total or (data.size and data[-1] >= 0x80):

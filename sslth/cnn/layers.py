@@ -128,9 +128,7 @@ def find_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
             _check_weights(shown, module)
             found[name] = module
         elif next(module.parameters(recurse=False), None) is not None:
-            raise UnsupportedModuleError(
-                f"{shown} is a {type(module).__name__} with weights of its own; {_REMEDY}"
-            )
+            raise UnsupportedModuleError(f"{shown} is a {type(module).__name__} with weights of its own; {_REMEDY}")
     if not found:
         raise InvalidInputError("the model has no Conv2d or Linear layer, so there are no weights to make a ticket of")
     return found
@@ -177,4 +175,3 @@ def kernel_and_bias(module: nn.Conv2d | nn.Linear) -> tuple[FloatArray, FloatArr
     weight = module.weight.detach().to("cpu", torch.float64).numpy()
     bias = None if module.bias is None else module.bias.detach().to("cpu", torch.float64).numpy()
     return weight, bias
-

@@ -52,9 +52,7 @@ class Block:
     def dense_v(self) -> Rows:
         """V of all filters of the block, off-block entries included: float64[2n, c_in]."""
         filters = np.arange(self.size, dtype=np.uint32)
-        return draw_rows(
-            self.seed, self.layer.index, Part.V, self.channel, filters, self.layer.wiring.in_channels
-        )
+        return draw_rows(self.seed, self.layer.index, Part.V, self.channel, filters, self.layer.wiring.in_channels)
 
 
 @dataclass(frozen=True)

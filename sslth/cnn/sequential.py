@@ -88,7 +88,9 @@ def build_sequential(described: Any, depth: int = 0) -> nn.Sequential:
                 try:
                     module = getattr(nn, kind)(**{key: _plain(value) for key, value in arguments.items()})
                 except (TypeError, ValueError) as error:
-                    raise TicketFileError(f"the ticket's description of {name} is not a valid {kind}: {error}") from None
+                    raise TicketFileError(
+                        f"the ticket's description of {name} is not a valid {kind}: {error}"
+                    ) from None
             case _:
                 raise TicketFileError(f"the ticket's description of the network holds {str(item)[:80]!r}")
         if name in network._modules:

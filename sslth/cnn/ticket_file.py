@@ -219,7 +219,9 @@ def _typed(item: dict[str, Any], key: str, kind: type[Any]) -> Any:
 
 def _size(value: Any, key: str, smallest: int = 1, largest: int = 1 << 31) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not smallest <= value <= largest:
-        raise TicketFileError(f"the ticket's {key!r} is {str(value)[:40]}, not a whole number from {smallest} to {largest}")
+        raise TicketFileError(
+            f"the ticket's {key!r} is {str(value)[:40]}, not a whole number from {smallest} to {largest}"
+        )
     return value
 
 

@@ -204,5 +204,5 @@ def _side(bound: Any) -> float | str:
 
 
 def _series(parameters: Mapping[str, Any]) -> str:
-    text = "|".join(str(parameters[key]) for key in ("target", "inputs", "low", "high"))
+    text = "|".join(str(parameters[key]) for key in ("sslth", "target", "inputs", "low", "high"))
     return hashlib.sha256(text.encode()).hexdigest()

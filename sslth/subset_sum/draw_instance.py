@@ -70,4 +70,3 @@ def draw_instance(
 def _uniform(words: npt.NDArray[np.uint32]) -> FloatArray:
     """Midpoints of 2**32 equal cells of [-1, 1]: exact in float64."""
     return (words.astype(np.float64) + 0.5) * 2.0**-31 - 1.0
-

@@ -76,9 +76,7 @@ class Instance:
         if goal.ndim != 1:
             raise InvalidInputError(f"target has shape {goal.shape}; it must be a vector of {rows.shape[1]} entries")
         if goal.shape[0] != rows.shape[1]:
-            raise InvalidInputError(
-                f"target has {goal.shape[0]} entries but samples have {rows.shape[1]} columns"
-            )
+            raise InvalidInputError(f"target has {goal.shape[0]} entries but samples have {rows.shape[1]} columns")
         _check_finite(rows, "samples")
         _check_finite(goal, "target")
         with np.errstate(over="ignore"):

@@ -426,10 +426,13 @@ def _log_box(mean: FloatArray, covariance: FloatArray, epsilon: float) -> float:
             return -math.inf
         gap = cavity_mean - shift / tau
         growth = 1 + tau * cavity_variance
-        before, log_z = log_z, float(
-            (log_mass + 0.5 * np.log(growth) + 0.5 * tau * gap**2 / growth).sum()
-            - np.log(np.diag(triangle)).sum()
-            - 0.5 * (w @ u)
+        before, log_z = (
+            log_z,
+            float(
+                (log_mass + 0.5 * np.log(growth) + 0.5 * tau * gap**2 / growth).sum()
+                - np.log(np.diag(triangle)).sum()
+                - 0.5 * (w @ u)
+            ),
         )
         last, change = change, abs(log_z - before)
         if change <= 1e-8 * (1.0 + abs(log_z)):

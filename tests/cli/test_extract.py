@@ -131,9 +131,7 @@ def bad(tmp_path: Path, weights: Path) -> dict[str, list[str]]:
     }
 
 
-def test_bad_input_is_one_line_and_status_2(
-    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_is_one_line_and_status_2(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, arguments in bad(tmp_path, weights).items():
         assert main(arguments) == 2, name
         err = capsys.readouterr().err

@@ -41,7 +41,9 @@ def test_the_error_falls_with_the_width(trained: nn.Module) -> None:
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_two_runs_with_one_seed_give_identical_bytes(trained: nn.Module, jobs: int) -> None:
     def run(jobs: int | None) -> bytes:
-        return ticket_bytes(sslth.extract(trained, EXAMPLE, width=300, seed=5, low=0, high=1, progress=False, jobs=jobs))
+        return ticket_bytes(
+            sslth.extract(trained, EXAMPLE, width=300, seed=5, low=0, high=1, progress=False, jobs=jobs)
+        )
 
     assert run(jobs) == run(None)
     other = sslth.extract(trained, EXAMPLE, width=300, seed=6, low=0, high=1, progress=False)

@@ -63,9 +63,7 @@ def test_prune_does_what_masking_by_hand_does(trained: nn.Module, digits: Split)
 
 @torch.no_grad()
 def test_random_weights_are_those_of_the_seed(ticket: sslth.Ticket) -> None:
-    small = sslth.extract(
-        ticket.model, torch.zeros(1, 1, 8, 8), width=8, seed=9, low=0.0, high=1.0, progress=False
-    )
+    small = sslth.extract(ticket.model, torch.zeros(1, 1, 8, 8), width=8, seed=9, low=0.0, high=1.0, progress=False)
     pair = dict(pairs(small.random_network(), RandomPair))["conv2"]
     v = pair.v.reshape(8, 16, 8)  # channel, filter, input channel
     u = pair.u.reshape(8, 16, 16 * 9)
@@ -93,7 +91,9 @@ def test_both_signs_own_forward_and_a_layer_used_twice(skipping: nn.Module) -> N
 def test_convolutions_of_every_wiring(padding_mode: str, groups: int) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(4, 6, (3, 2), stride=(1, 2), padding=(2, 1), dilation=(2, 1), groups=groups, padding_mode=padding_mode)
+        nn.Conv2d(
+            4, 6, (3, 2), stride=(1, 2), padding=(2, 1), dilation=(2, 1), groups=groups, padding_mode=padding_mode
+        )
     )
     x = torch.randn(5, 4, 8, 9).clamp(-1, 1)
     ticket = sslth.extract(model, x, width=400, progress=False)
@@ -147,7 +147,9 @@ def test_merged_layers_are_the_exact_kept_sums(ticket: sslth.Ticket) -> None:
     from fractions import Fraction
 
     for entry in (0, 77):
-        exact = sum(Fraction(x) for x in block.rows(filters, block.scales(filters))[:, entry]) / Fraction(kept.layer.gain)
+        exact = sum(Fraction(x) for x in block.rows(filters, block.scales(filters))[:, entry]) / Fraction(
+            kept.layer.gain
+        )
         o, tap = divmod(entry, 9)
         found = float(merged.positive[o, 3].flatten()[tap])
         radius = float(merged.positive_radius[o, 3].flatten()[tap])

@@ -507,9 +507,7 @@ def test_scaling_by_a_power_of_two_scales_the_error(name):
     @given(instances(), st.integers(-300, 300))
     def scaled(instance, exponent):
         factor = 2.0**exponent
-        same_optimum(
-            name, instance, changed(instance, instance.samples * factor, instance.target * factor), factor
-        )
+        same_optimum(name, instance, changed(instance, instance.samples * factor, instance.target * factor), factor)
 
     scaled()
 

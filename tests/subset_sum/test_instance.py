@@ -267,9 +267,7 @@ def test_pickles_are_refused_unopened(tmp_path):
 
 def test_an_archive_whose_header_lies_is_refused(tmp_path):
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "<f8", "fortran_order": False, "shape": (2**40, 2**20)}
-    )
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (2**40, 2**20)})
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("samples.npy", header.getvalue() + b"\x00" * 64)
         archive.writestr("target.npy", b"not an array")

@@ -322,7 +322,8 @@ def test_every_solver_says_what_it_is_for():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"tolerance": True}, {"max_work": True}, {"seed": True}, {"solver": 3}, {"max_work": 0}, {"seed": 0.5}]
+    "arguments",
+    [{"tolerance": True}, {"max_work": True}, {"seed": True}, {"solver": 3}, {"max_work": 0}, {"seed": 0.5}],
 )
 def test_arguments_of_the_wrong_kind_are_refused(arguments: dict) -> None:
     with pytest.raises(InvalidInputError) as caught:

@@ -78,9 +78,7 @@ def test_long_sums_that_cancel_to_the_last_bit():
 @settings(derandomize=True, max_examples=150, deadline=None, database=None)
 @given(
     st.integers(1, 3).flatmap(
-        lambda d: st.lists(
-            st.lists(st.floats(-1e300, 1e300), min_size=d, max_size=d), min_size=2, max_size=12
-        )
+        lambda d: st.lists(st.lists(st.floats(-1e300, 1e300), min_size=d, max_size=d), min_size=2, max_size=12)
     ),
     st.integers(0, 2**12 - 1),
 )

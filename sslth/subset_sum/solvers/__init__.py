@@ -47,7 +47,9 @@ REGISTRY: dict[str, Entry] = {
     ),
     "cp_sat": Entry("cp_sat", "CpSat", "OR-Tools CP-SAT on scaled integers: proves what it can, n * d <= 100,000"),
     "sorted_pursuit": Entry(
-        "sorted_pursuit", "SortedPursuit", "large n, d from 10 to 600: one pass by falling norm, then a beam; small error"
+        "sorted_pursuit",
+        "SortedPursuit",
+        "large n, d from 10 to 600: one pass by falling norm, then a beam; small error",
     ),
     "best_first_pursuit": Entry(
         "best_first_pursuit", "BestFirstPursuit", "large n: the best row at each step; the fewest rows"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -165,7 +166,11 @@ class _Problem:
         if d > 1:
             leaf = self.leaf(*self.expected_error(floor))
             cells = sum(_cell_capacity(size, leaf) for size in self.half_sizes)
-        return sums * (8 * d + 4 + 4 * self.is_restricted) + cells * (16 * d + 32) + largest * (32 + 16 * self.is_restricted)
+        return (
+            sums * (8 * d + 4 + 4 * self.is_restricted)
+            + cells * (16 * d + 32)
+            + largest * (32 + 16 * self.is_restricted)
+        )
 
     def axes(self, expected: int) -> IntArray:
         """The column that each level of cells is split by: always the one that is widest so far."""
@@ -209,7 +214,7 @@ class _Problem:
 
 
 def _count_choices(copies: list[int], largest: int) -> int:
-    """How many ways there are to take at most `largest` rows from groups of equal ones; above 2**63, some of them."""
+    """How many ways to take at most `largest` rows from groups of equal ones; above 2**63, some of them."""
     ways = np.ones(1)  # of each size; floats are exact up to 2**53 and only their magnitude matters beyond
     for count in copies:
         ways = np.convolve(ways, np.ones(min(count, largest) + 1))[: largest + 1]
@@ -254,8 +259,9 @@ class _Half:
         self.columns[0] = keys
         del keys
         for column in range(1, self.columns.shape[0]):
-            self.columns[column] = self._by_code(column)[self.order]
+            sums = self._by_code(column)
             yield
+            yield from _take(sums, self.order, self.columns[column])
         yield from self._split(ends, axes, leaf)
 
     def digits(self, position: int) -> dict[int, int]:
@@ -324,8 +330,7 @@ class _Half:
             yield
         if axes.size:
             for column in range(self.columns.shape[0]):
-                self.columns[column] = self.columns[column][position]
-                yield
+                yield from _take(self.columns[column].copy(), position, self.columns[column])
             self.order = self.order[position]
         cells = int(place[1])
         self.first, self.last, self.child = first[:cells].copy(), last[:cells].copy(), child[:cells].copy()
@@ -337,6 +342,14 @@ class _Half:
             start = max(0, stop - block)
             bound_cells(self.columns, self.first, self.last, self.child, self.low, self.high, start, stop)
             yield
+
+
+def _take(values: IntArray, where: npt.NDArray[np.integer[Any]], out: IntArray) -> Iterator[None]:
+    """`out = values[where]`, in pieces."""
+    for start in range(0, out.size, _STEPS_PER_CHUNK):
+        piece = slice(start, start + _STEPS_PER_CHUNK)
+        out[piece] = values[where[piece]]
+        yield
 
 
 def _cell_capacity(size: int, leaf: int) -> int:

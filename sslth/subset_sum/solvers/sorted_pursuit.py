@@ -164,4 +164,3 @@ class _Search:
         if stopped is None:
             stopped = StoppedBy.TOLERANCE if self.limits.is_met_by(error) else StoppedBy.DONE
         return Outcome(np.flatnonzero(self.keep), stopped, work=self.work, details={"beam": self.beam})
-
