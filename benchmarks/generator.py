@@ -25,9 +25,7 @@ _NORMALS = 20_000_000
 def main() -> None:
     """Print a table."""
     torch.set_num_threads(1)
-    print(
-        "ns a normal, one core, best of 5; 'in cache' draws 1 MiB again and again, as an engine that drops its rows does"
-    )
+    print("ns a normal, one core, best of 5; 'in cache' draws the same 1 MiB again and again")
     for d, count in [(d, n) for n in (1 << 18, _NORMALS) for d in (9, 10, 72, 144, 576)]:
         rows = np.empty((count // d, d), dtype=np.float32)
         filters = np.arange(len(rows), dtype=np.uint32)
