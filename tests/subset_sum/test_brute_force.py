@@ -17,7 +17,6 @@ from sslth.subset_sum.solution import StoppedBy
 from sslth.subset_sum.solvers.brute_force import BruteForce
 from sslth.subset_sum.verify import verify
 
-
 needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="minutes without the JIT")
 
 

@@ -18,7 +18,6 @@ from sslth.subset_sum.solvers.brute_force import BruteForce
 from sslth.subset_sum.solvers.meet_in_the_middle import MeetInTheMiddle
 from sslth.subset_sum.verify import verify
 
-
 needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="minutes without the JIT")
 
 
