@@ -138,3 +138,15 @@ def test_an_error_in_the_search_reaches_the_caller(monkeypatch):
     monkeypatch.setattr("sslth.subset_sum.solvers.cp_sat.cp_model.CpSolver.solve", broken)
     with pytest.raises(MemoryError, match="no room"):
         CpSat()(hard(), Limits())
+
+
+def test_the_optimum_that_presolve_loses_is_found() -> None:
+    """CP-SAT 9.15 with presolve calls .2202 optimal here; .0934 is. docs/decisions/0004-cp-sat-presolve.md"""
+    rng = np.random.default_rng(9)
+    rows, target = rng.standard_normal((12, 2)), rng.uniform(-1, 1, 2)
+    instance = Instance(rows[:9], target)
+    expected = solve(instance, "brute_force")
+    for tolerance in (None, 0.1):
+        found = solve(instance, "cp_sat", tolerance=tolerance)
+        assert found.error == expected.error
+        assert found.lower_bound <= expected.error

@@ -155,10 +155,11 @@ class _Run:
         second.confine(bound)
         _, stopped = self._solve(second, collect, enumerate_all=True)
         self.found.extend((grid.error(subset), subset) for subset in listed)
+        better = min(error for error, _ in self.found) < best
+        if better or (grid.slack and not listed and stopped is None):  # the two searches contradict each other
+            return stopped or StoppedBy.DONE, grid.floor
         if stopped is not None:
             return stopped, proven
-        if grid.slack and not listed:  # the two searches contradict each other
-            return StoppedBy.DONE, grid.floor
         return StoppedBy.PROOF, min(error for error, _ in self.found)
 
     def _is_within_tolerance(self, error: int, subset: IntArray, grid: FixedPoint) -> bool:
@@ -184,6 +185,7 @@ class _Run:
         solver.parameters.random_seed = limits.seed % 2**31
         solver.parameters.catch_sigint_signal = False
         solver.parameters.enumerate_all_solutions = enumerate_all
+        solver.parameters.cp_model_presolve = False  # it loses optima: docs/decisions/0004-cp-sat-presolve.md
         solver.parameters.absolute_gap_limit = 0.0
         seconds, work = limits.seconds_left(), limits.work_left(used)
         if seconds is not None:
