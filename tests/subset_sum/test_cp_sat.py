@@ -14,6 +14,7 @@ from sslth.errors import InvalidInputError
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import StoppedBy
+from sslth.subset_sum.solve import solve
 from sslth.subset_sum.solvers.cp_sat import CpSat
 from sslth.subset_sum.verify import verify
 

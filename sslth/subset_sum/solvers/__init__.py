@@ -43,7 +43,7 @@ REGISTRY: dict[str, Entry] = {
     "auto": Entry("auto", "Auto", "chooses among the others by n, d and the wanted size of the subset"),
     "brute_force": Entry("brute_force", "BruteForce", "n <= 24: every subset, in Gray-code order; proves the optimum"),
     "meet_in_the_middle": Entry(
-        "meet_in_the_middle", "MeetInTheMiddle", "n <= 50: two sorted halves; proves the optimum"
+        "meet_in_the_middle", "MeetInTheMiddle", "n <= 48 or so: two sorted halves; proves the optimum"
     ),
     "cp_sat": Entry("cp_sat", "CpSat", "OR-Tools CP-SAT on scaled integers: proves what it can, n * d <= 100,000"),
     "sorted_pursuit": Entry(
