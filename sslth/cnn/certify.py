@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sslth.cnn.arguments import resolve_device
 from sslth.cnn.box import as_box
 from sslth.cnn.certificate import Report, certify_merged
-from sslth.cnn.extract import resolve_device
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.signs import nonnegative_inputs
 from sslth.cnn.ticket import Ticket

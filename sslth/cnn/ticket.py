@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sslth.cnn.layers import Layer, Wiring, find_layers, wiring_of
+from sslth.cnn.kept_layer import KeptLayer, merged_layer, pruned_pair, random_pair
+from sslth.cnn.layers import Wiring, find_layers, wiring_of
 from sslth.cnn.merged import MergedLayer, merged_module
-from sslth.cnn.modules import PrunedPair, RandomPair, bytes_of_random_pair
-from sslth.cnn.random_layer import Block, RandomLayer
+from sslth.cnn.modules import bytes_of_random_pair
 from sslth.cnn.sequential import build_sequential
 from sslth.cnn.swap import swapped_copy
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.kernels.exact_sum import sum_rows_minus_target
 
-__all__ = ["KeptLayer", "Masks", "Ticket"]
+__all__ = ["Masks", "Ticket"]
 
-Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
 
 _LARGEST_RANDOM_NETWORK = 8 << 30
@@ -43,28 +40,6 @@ class Masks:
 
     blocked: npt.NDArray[np.bool_]
     keep: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class KeptLayer:
-    """The kept filters of one layer: sorted filter numbers t for each input channel, and for each group's bias."""
-
-    layer: Layer
-    channels: tuple[Filters, ...]
-    constants: tuple[Filters, ...]
-
-    @property
-    def kept(self) -> int:
-        """Number of kept filters."""
-        return sum(block.size for block in (*self.channels, *self.constants))
-
-    def blocks(self, seed: int) -> list[tuple[Block, Filters]]:
-        """Every random block with its kept filters, input channels first."""
-        random = RandomLayer(seed, self.layer)
-        return [
-            *zip(random.channels, self.channels, strict=True),
-            *zip(random.constants, self.constants, strict=True),
-        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +110,11 @@ class Ticket:
         base = self._base(model)
         if merged:
             return merged_module(base, self.merged_layers(), torch.float32, plain=True).eval()
-        return swapped_copy(base, {kept.layer.name: self._pruned_pair(kept) for kept in self.layers}).eval()
+        return swapped_copy(base, {kept.layer.name: pruned_pair(self.seed, kept) for kept in self.layers}).eval()
 
     def merged_layers(self) -> dict[str, MergedLayer]:
         """The kept sums of every layer, with entrywise bounds on their rounding. O(kept d)."""
-        return {kept.layer.name: self._merged_layer(kept) for kept in self.layers}
+        return {kept.layer.name: merged_layer(self.seed, kept) for kept in self.layers}
 
     def masks(self, layer: str) -> Masks:
         """The channel-blocked mask and the kept filters of one layer, by the target's module name. O(filters c_in)."""
@@ -170,7 +145,7 @@ class Ticket:
             raise InvalidInputError(
                 f"the dense random network of width {self.width} needs {needed / 2**30:.0f} GiB; use a smaller width"
             )
-        pairs: dict[str, nn.Module] = {kept.layer.name: self._random_pair(kept) for kept in self.layers}
+        pairs: dict[str, nn.Module] = {kept.layer.name: random_pair(self.seed, kept) for kept in self.layers}
         return swapped_copy(self._base(model), pairs).eval()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -264,106 +239,6 @@ class Ticket:
                     f"this is not the ticket's network: layer {name!r} is {_short(found[name])}, "
                     f"but the ticket's is {_short(mine[name])}"
                 )
-
-    def _pruned_pair(self, kept: KeptLayer) -> PrunedPair:
-        wiring = kept.layer.wiring
-        channels, scales, kernels = [], [], [np.empty((0, wiring.d))]
-        constant_scales, constant_kernels = [], [np.empty((0, wiring.out_channels))]
-        for block, filters in kept.blocks(self.seed):
-            if block.is_constant:
-                constant_scales.append(block.scales(filters))
-                constant_kernels.append(_in_group(block, block.rows(filters)))
-            else:
-                channels.append(np.full(filters.size, block.channel, dtype=np.int64))
-                scales.append(block.scales(filters))
-                kernels.append(block.rows(filters))
-        shape = (-1, wiring.outputs_per_group, *wiring.kernel_size)
-        return PrunedPair(
-            wiring,
-            kept.layer.gain,
-            torch.from_numpy(np.concatenate(channels)),
-            _float32(scales),
-            _float32(kernels).reshape(shape),
-            _float32(constant_scales),
-            _float32(constant_kernels),
-        )
-
-    def _random_pair(self, kept: KeptLayer) -> RandomPair:
-        wiring = kept.layer.wiring
-        random = RandomLayer(self.seed, kept.layer)
-        everything = [np.arange(block.size, dtype=np.uint32) for block in random.channels]
-        constants = [np.arange(block.size, dtype=np.uint32) for block in random.constants]
-        shape = (-1, wiring.outputs_per_group, *wiring.kernel_size)
-        return RandomPair(
-            wiring,
-            kept.layer.gain,
-            _float32([block.dense_v() for block in random.channels]),
-            _float32([b.rows(f) for b, f in zip(random.channels, everything, strict=True)]).reshape(shape),
-            _float32([b.scales(f) for b, f in zip(random.constants, constants, strict=True)]),
-            _float32(
-                [
-                    np.empty((0, wiring.out_channels)),
-                    *(_in_group(b, b.rows(f)) for b, f in zip(random.constants, constants, strict=True)),
-                ]
-            ),
-        )
-
-    def _merged_layer(self, kept: KeptLayer) -> MergedLayer:
-        wiring = kept.layer.wiring
-        shape = (2, *wiring.weight_shape)
-        kernels, radii = np.zeros(shape), np.zeros(shape)
-        bias, bias_radius = np.zeros(wiring.out_channels), np.zeros(wiring.out_channels)
-        for block, filters in kept.blocks(self.seed):
-            scales = block.scales(filters)
-            for side, chosen in enumerate((scales > 0, scales < 0)):
-                total, radius = _sum_of_rows(block.rows(filters[chosen], scales[chosen]), kept.layer.gain)
-                if block.is_constant:
-                    if side == 0:  # relu(v * 1) is 0 for the others
-                        outputs = _outputs(block)
-                        bias[outputs], bias_radius[outputs] = total, radius
-                else:
-                    place = (-1, *wiring.kernel_size)
-                    wiring.block(kernels[side], block.channel)[...] = total.reshape(place)
-                    wiring.block(radii[side], block.channel)[...] = radius.reshape(place)
-        both = not kept.layer.nonnegative
-        return MergedLayer(
-            positive=torch.from_numpy(kernels[0]),
-            negative=torch.from_numpy(kernels[1]) if both else None,
-            bias=torch.from_numpy(bias) if wiring.has_bias else None,
-            positive_radius=torch.from_numpy(radii[0]),
-            negative_radius=torch.from_numpy(radii[1]) if both else None,
-            bias_radius=torch.from_numpy(bias_radius) if wiring.has_bias else None,
-        )
-
-
-def _sum_of_rows(rows: FloatArray, gain: float) -> tuple[FloatArray, FloatArray]:
-    """The sum of rows divided by the gain, rounded, and a bound on the error of that: float64[d] each."""
-    k, d = rows.shape
-    high, low, lost = np.empty(d), np.empty(d), np.empty(d)
-    sum_rows_minus_target(rows, np.arange(k), np.zeros(d), high, low, lost)
-    total = high / gain
-    # |low| <= ulp(high) / 2 was left out, `lost` bits twice over to cover its own rounding, the division rounds once
-    radius = 2.0 * (np.abs(low) + 2.0 * lost) / gain + np.abs(total) * 2.0**-52
-    return total, np.where(radius > 0, np.nextafter(radius, np.inf), 0.0)
-
-
-def _outputs(block: Block) -> slice:
-    size = block.layer.wiring.outputs_per_group
-    return slice(block.channel * size, (block.channel + 1) * size)
-
-
-def _in_group(block: Block, rows: FloatArray) -> FloatArray:
-    """Rows of one group's bias, set among zeros: float64[k, c_out]."""
-    wide = np.zeros((rows.shape[0], block.layer.wiring.out_channels))
-    wide[:, _outputs(block)] = rows
-    return wide
-
-
-def _float32(parts: Sequence[npt.NDArray[Any]]) -> Tensor:
-    """One float32 tensor of arrays whose entries are float32 numbers; empty for no arrays."""
-    if not parts:
-        return torch.empty(0)
-    return torch.from_numpy(np.concatenate([part.astype(np.float32) for part in parts]))
 
 
 def _empty_module(wiring: Wiring) -> nn.Module:

@@ -15,9 +15,10 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from sslth.cnn.index_codec import decode_blocks, encode_blocks
+from sslth.cnn.kept_layer import KeptLayer
 from sslth.cnn.layers import Layer, PaddingMode, Wiring
 from sslth.cnn.sequential import build_sequential
-from sslth.cnn.ticket import KeptLayer, Ticket
+from sslth.cnn.ticket import Ticket
 from sslth.errors import TicketFileError
 from sslth.subset_sum.files import write_bytes
 from sslth.subset_sum.random_weights import FORMAT_VERSION, MAX_LAYERS

@@ -145,15 +145,15 @@ def test_bad_input_is_one_line_and_status_2(weights: Path, tmp_path: Path, capsy
 def test_ctrl_c_is_status_130_and_leaves_no_half_written_file(weights: Path, tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"
-        "import sslth.cnn.extract as module\n"
+        "import sslth.cnn.plan as module\n"
         "from sslth.cli.main import main\n"
-        "search, count = module._search, []\n"
+        "search, count = module.search, []\n"
         "def slow(*arguments):\n"
         "    count.append(1)\n"
         "    if len(count) == 5:\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
         "    return search(*arguments)\n"
-        "module._search = slow\n"
+        "module.search = slow\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     command = ["extract", str(weights / "target.safetensors"), *ARCH, "--out", str(tmp_path / "out"), "--quiet"]

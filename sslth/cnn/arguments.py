@@ -1,0 +1,90 @@
+"""Checking what users pass to the main job, and what their model does with it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslth.cnn.layers import wiring_of
+from sslth.errors import InvalidInputError
+from sslth.subset_sum.arguments import non_negative
+
+__all__ = ["check_memory", "checked_example", "checked_gains", "parse_bytes", "resolve_device", "run_once"]
+
+_COPIES_OF_ROWS = 3  # the rows, their copy in the instance, working copies
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device of a name, "auto" being the GPU where there is one; InvalidInputError if it cannot be used."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device)
+        torch.empty(1, device=where)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        detail = " ".join(str(error).split())[:100]
+        raise InvalidInputError(f"the device {device!r} cannot be used ({detail}); try 'cpu'") from None
+    return where
+
+
+def checked_example(example_input: Any) -> Tensor:
+    """A batch of finite real inputs, detached."""
+    if not isinstance(example_input, Tensor):
+        raise InvalidInputError(f"example_input is a {type(example_input).__name__}; it must be a torch tensor")
+    if example_input.dim() < 2 or example_input.numel() == 0:
+        raise InvalidInputError(
+            f"example_input has shape {tuple(example_input.shape)}; it must be a batch of at least one input"
+        )
+    if not example_input.is_floating_point() or not bool(torch.isfinite(example_input).all()):
+        raise InvalidInputError("example_input must hold finite real numbers")
+    return example_input.detach()
+
+
+def run_once(model: nn.Module, sample: Tensor) -> None:
+    """Run the model on one input, so that a shape that does not fit is one sentence and not a traceback."""
+    try:
+        with torch.no_grad():
+            model(sample)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        detail = " ".join(str(error).split())[:160]
+        raise InvalidInputError(f"the model fails on example_input of shape {tuple(sample.shape)}: {detail}") from None
+
+
+def checked_gains(gain: float | Mapping[str, float] | None, modules: Mapping[str, nn.Module]) -> dict[str, float]:
+    """The gains that the user wants, by layer."""
+    if gain is None:
+        return {}
+    gains = dict(gain) if isinstance(gain, Mapping) else dict.fromkeys(modules, gain)
+    for name, value in gains.items():
+        if name not in modules:
+            raise InvalidInputError(f"gain names the layer {name!r}, which the model does not have")
+        if not 0 < non_negative(value, f"the gain of {name}") < math.inf:
+            raise InvalidInputError(f"the gain of {name} is {value!r}; it must be a positive number")
+    return {name: float(value) for name, value in gains.items()}
+
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def parse_bytes(memory: str | int) -> int:
+    """The number of bytes that a size such as "1GiB" means."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(memory))
+    if match is None or match[2].lower() not in _UNITS or float(match[1]) == 0:
+        raise InvalidInputError(f"memory is {memory!r}; write a size such as '1GiB' or '500MB'")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def check_memory(modules: Mapping[str, nn.Conv2d | nn.Linear], width: int, memory: int) -> None:
+    """Refuse a width whose rows of one block would not fit, before anything is drawn."""
+    for name, module in modules.items():
+        needed = _COPIES_OF_ROWS * 8 * width * wiring_of(module).d
+        if needed > memory:
+            raise InvalidInputError(
+                f"width {width} needs {needed / 2**30:.1f} GiB for one block of layer {name}; "
+                f"lower the width or raise memory"
+            )

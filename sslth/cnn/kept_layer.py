@@ -1,0 +1,151 @@
+"""From kept filter numbers to weights: the pruned pair, the whole random pair, and the merged kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sslth.cnn.layers import Layer
+from sslth.cnn.merged import MergedLayer
+from sslth.cnn.modules import PrunedPair, RandomPair
+from sslth.cnn.random_layer import Block, RandomLayer
+from sslth.subset_sum.kernels.exact_sum import sum_rows_minus_target
+
+__all__ = ["KeptLayer", "merged_layer", "pruned_pair", "random_pair"]
+
+Filters = npt.NDArray[np.uint32]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class KeptLayer:
+    """The kept filters of one layer: sorted filter numbers t for each input channel, and for each group's bias."""
+
+    layer: Layer
+    channels: tuple[Filters, ...]
+    constants: tuple[Filters, ...]
+
+    @property
+    def kept(self) -> int:
+        """Number of kept filters."""
+        return sum(block.size for block in (*self.channels, *self.constants))
+
+    def blocks(self, seed: int) -> list[tuple[Block, Filters]]:
+        """Every random block with its kept filters, input channels first."""
+        random = RandomLayer(seed, self.layer)
+        return [
+            *zip(random.channels, self.channels, strict=True),
+            *zip(random.constants, self.constants, strict=True),
+        ]
+
+
+def pruned_pair(seed: int, kept: KeptLayer) -> PrunedPair:
+    """The kept filters of one layer as a module. O(kept d)."""
+    wiring = kept.layer.wiring
+    channels, scales, kernels = [], [], [np.empty((0, wiring.d))]
+    constant_scales, constant_kernels = [], [np.empty((0, wiring.out_channels))]
+    for block, filters in kept.blocks(seed):
+        if block.is_constant:
+            constant_scales.append(block.scales(filters))
+            constant_kernels.append(_in_group(block, block.rows(filters)))
+        else:
+            channels.append(np.full(filters.size, block.channel, dtype=np.int64))
+            scales.append(block.scales(filters))
+            kernels.append(block.rows(filters))
+    shape = (-1, wiring.outputs_per_group, *wiring.kernel_size)
+    return PrunedPair(
+        wiring,
+        kept.layer.gain,
+        torch.from_numpy(np.concatenate(channels)),
+        _float32(scales),
+        _float32(kernels).reshape(shape),
+        _float32(constant_scales),
+        _float32(constant_kernels),
+    )
+
+
+def random_pair(seed: int, kept: KeptLayer) -> RandomPair:
+    """All random filters of one layer as a module, V dense. O(filters (d + c_in))."""
+    wiring = kept.layer.wiring
+    random = RandomLayer(seed, kept.layer)
+    everything = [np.arange(block.size, dtype=np.uint32) for block in random.channels]
+    constants = [np.arange(block.size, dtype=np.uint32) for block in random.constants]
+    shape = (-1, wiring.outputs_per_group, *wiring.kernel_size)
+    return RandomPair(
+        wiring,
+        kept.layer.gain,
+        _float32([block.dense_v() for block in random.channels]),
+        _float32([b.rows(f) for b, f in zip(random.channels, everything, strict=True)]).reshape(shape),
+        _float32([b.scales(f) for b, f in zip(random.constants, constants, strict=True)]),
+        _float32(
+            [
+                np.empty((0, wiring.out_channels)),
+                *(_in_group(b, b.rows(f)) for b, f in zip(random.constants, constants, strict=True)),
+            ]
+        ),
+    )
+
+
+def merged_layer(seed: int, kept: KeptLayer) -> MergedLayer:
+    """The kept sums of one layer and how exactly they are known. O(kept d)."""
+    wiring = kept.layer.wiring
+    shape = (2, *wiring.weight_shape)
+    kernels, radii = np.zeros(shape), np.zeros(shape)
+    bias, bias_radius = np.zeros(wiring.out_channels), np.zeros(wiring.out_channels)
+    for block, filters in kept.blocks(seed):
+        scales = block.scales(filters)
+        for side, chosen in enumerate((scales > 0, scales < 0)):
+            total, radius = _sum_of_rows(block.rows(filters[chosen], scales[chosen]), kept.layer.gain)
+            if block.is_constant:
+                if side == 0:  # relu(v * 1) is 0 for the others
+                    outputs = _outputs(block)
+                    bias[outputs], bias_radius[outputs] = total, radius
+            else:
+                place = (-1, *wiring.kernel_size)
+                wiring.block(kernels[side], block.channel)[...] = total.reshape(place)
+                wiring.block(radii[side], block.channel)[...] = radius.reshape(place)
+    both = not kept.layer.nonnegative
+    return MergedLayer(
+        positive=torch.from_numpy(kernels[0]),
+        negative=torch.from_numpy(kernels[1]) if both else None,
+        bias=torch.from_numpy(bias) if wiring.has_bias else None,
+        positive_radius=torch.from_numpy(radii[0]),
+        negative_radius=torch.from_numpy(radii[1]) if both else None,
+        bias_radius=torch.from_numpy(bias_radius) if wiring.has_bias else None,
+    )
+
+
+def _sum_of_rows(rows: FloatArray, gain: float) -> tuple[FloatArray, FloatArray]:
+    """The sum of rows divided by the gain, rounded, and a bound on the error of that: float64[d] each."""
+    k, d = rows.shape
+    high, low, lost = np.empty(d), np.empty(d), np.empty(d)
+    sum_rows_minus_target(rows, np.arange(k), np.zeros(d), high, low, lost)
+    total = high / gain
+    # |low| <= ulp(high) / 2 was left out, `lost` bits twice over to cover its own rounding, the division rounds once
+    radius = 2.0 * (np.abs(low) + 2.0 * lost) / gain + np.abs(total) * 2.0**-52
+    return total, np.where(radius > 0, np.nextafter(radius, np.inf), 0.0)
+
+
+def _outputs(block: Block) -> slice:
+    size = block.layer.wiring.outputs_per_group
+    return slice(block.channel * size, (block.channel + 1) * size)
+
+
+def _in_group(block: Block, rows: FloatArray) -> FloatArray:
+    """Rows of one group's bias, set among zeros: float64[k, c_out]."""
+    wide = np.zeros((rows.shape[0], block.layer.wiring.out_channels))
+    wide[:, _outputs(block)] = rows
+    return wide
+
+
+def _float32(parts: Sequence[npt.NDArray[Any]]) -> Tensor:
+    """One float32 tensor of arrays whose entries are float32 numbers; empty for no arrays."""
+    if not parts:
+        return torch.empty(0)
+    return torch.from_numpy(np.concatenate([part.astype(np.float32) for part in parts]))
