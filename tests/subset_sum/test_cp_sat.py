@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from fractions import Fraction
 
 import numpy as np
 import pytest
+from exact_cases import CASES, check_proof
 
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.instance import Instance
@@ -17,49 +17,6 @@ from sslth.subset_sum.solution import StoppedBy
 from sslth.subset_sum.solve import solve
 from sslth.subset_sum.solvers.cp_sat import CpSat
 from sslth.subset_sum.verify import verify
-
-
-def true_error(instance, subset):
-    return max(
-        abs(sum((Fraction(instance.samples[i, c]) for i in subset), Fraction(0)) - Fraction(instance.target[c]))
-        for c in range(instance.d)
-    )
-
-
-def true_minimum(instance):
-    sizes = range(instance.smallest_size, instance.largest_size + 1)
-    return min(true_error(instance, s) for k in sizes for s in itertools.combinations(range(instance.n), k))
-
-
-def check_proof(instance, outcome):
-    exact = true_minimum(instance)
-    assert outcome.stopped_by is StoppedBy.PROOF
-    assert instance.smallest_size <= outcome.subset.size <= instance.largest_size
-    assert true_error(instance, outcome.subset.tolist()) == exact
-    assert Fraction(outcome.lower_bound) <= exact
-
-
-def cases():
-    rng = np.random.default_rng(5)
-    scale = 10.0 ** rng.uniform(-30, 10, (8, 2))
-    return {
-        "gaussian": (rng.standard_normal((8, 3)), rng.uniform(-1, 1, 3)),
-        "d above n": (rng.standard_normal((8, 20)), rng.uniform(-1, 1, 20)),
-        "mixed": (rng.standard_normal((8, 2)) * scale, rng.standard_normal(2) * 1e-5),
-        "near ties below the grid": (
-            np.array([[1e10], [1e-20], [2e-20], [-1e-21], [3e-20], [1e-20], [7e-20], [0]]),
-            [2e-20],
-        ),
-        "all equal": (np.full((8, 2), 0.1), [0.45, 0.45]),
-        "zero rows": (np.array([[0.0], [0.3], [0.0], [0.3], [0.7], [0.0], [1e-25], [1e9]]), [0.61]),
-        "target out of reach": (rng.standard_normal((8, 2)), [500.0, -3.0]),
-        "subnormal": (rng.integers(-9, 9, (8, 1)) * 5e-324, [1.2e-322]),
-        "huge": (rng.standard_normal((8, 2)) * 1e300, [1e300, -1e299]),
-        "integers": (rng.integers(-9, 9, (8, 2)), [3, 1]),
-    }
-
-
-CASES = cases()
 
 
 @pytest.mark.parametrize("sizes", [{}, {"cardinality": 0}, {"cardinality": 3}, {"max_cardinality": 2}], ids=str)

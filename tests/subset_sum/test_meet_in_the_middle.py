@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from fractions import Fraction
 
 import numba
 import numpy as np
 import pytest
+from exact_cases import CASES, check_proof, true_error
 
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.instance import Instance
@@ -21,57 +21,11 @@ from sslth.subset_sum.verify import verify
 needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="minutes without the JIT")
 
 
-def true_error(instance, subset):
-    return max(
-        abs(sum((Fraction(instance.samples[i, c]) for i in subset), Fraction(0)) - Fraction(instance.target[c]))
-        for c in range(instance.d)
-    )
-
-
-def true_minimum(instance):
-    sizes = range(instance.smallest_size, instance.largest_size + 1)
-    return min(true_error(instance, s) for k in sizes for s in itertools.combinations(range(instance.n), k))
-
-
-def check_proof(instance, outcome, exact=None):
-    exact = true_minimum(instance) if exact is None else exact
-    assert outcome.stopped_by is StoppedBy.PROOF
-    assert len(set(outcome.subset.tolist())) == outcome.subset.size
-    assert instance.smallest_size <= outcome.subset.size <= instance.largest_size
-    assert true_error(instance, outcome.subset.tolist()) == exact
-    assert Fraction(outcome.lower_bound) <= exact
-
-
 def plain(function):
     return getattr(function, "py_func", function)
 
 
 SIZES = [{}, {"cardinality": 0}, {"cardinality": 3}, {"cardinality": 6}, {"cardinality": 8}, {"max_cardinality": 2}]
-
-
-def cases():
-    rng = np.random.default_rng(5)
-    scale = 10.0 ** rng.uniform(-30, 10, (8, 2))
-    return {
-        "gaussian": (rng.standard_normal((8, 3)), rng.uniform(-1, 1, 3)),
-        "d above n": (rng.standard_normal((8, 20)), rng.uniform(-1, 1, 20)),
-        "mixed": (rng.standard_normal((8, 2)) * scale, rng.standard_normal(2) * 1e-5),
-        "near ties below the grid": (
-            np.array([[1e10], [1e-20], [2e-20], [-1e-21], [3e-20], [1e-20], [7e-20], [0]]),
-            [2e-20],
-        ),
-        "all equal": (np.full((8, 2), 0.1), [0.45, 0.45]),
-        "duplicates": (np.repeat(rng.standard_normal((3, 2)), [4, 1, 3], axis=0), [0.3, 0.1]),
-        "zero rows": (np.array([[0.0], [0.3], [0.0], [0.3], [0.7], [0.0], [1e-25], [1e9]]), [0.61]),
-        "zero column": (np.column_stack([rng.standard_normal(8), np.zeros(8)]), [0.5, 0.25]),
-        "target out of reach": (rng.standard_normal((8, 2)), [500.0, -3.0]),
-        "clusters": (1.0 + rng.standard_normal((8, 1)) * 1e-9, [2.5]),
-        "subnormal": (rng.integers(-9, 9, (8, 1)) * 5e-324, [1.2e-322]),
-        "huge": (rng.standard_normal((8, 2)) * 1e300, [1e300, -1e299]),
-    }
-
-
-CASES = cases()
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
