@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 BIN := $(VENV)/bin
+# run with kernels as plain Python as well, less the tests that would take minutes
+WITHOUT_JIT := $(addprefix tests/subset_sum/test_,brute_force.py meet_in_the_middle.py verify.py pursuit.py random_weights.py)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test lint bench clean
@@ -15,6 +17,7 @@ test: $(VENV)/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(WITHOUT_JIT)
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.test-ready

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import numba
 import numpy as np
 import pytest
 from exact_cases import CASES, check_proof
@@ -16,9 +15,6 @@ from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import StoppedBy
 from sslth.subset_sum.solvers.brute_force import BruteForce
 from sslth.subset_sum.verify import verify
-
-needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="minutes without the JIT")
-
 
 SIZES = [{}, {"cardinality": 0}, {"cardinality": 3}, {"cardinality": 6}, {"max_cardinality": 2}]
 
@@ -65,7 +61,7 @@ def test_work_is_a_limit_and_the_answer_repeats():
     assert runs[0].subset.tolist() == runs[1].subset.tolist()
 
 
-@needs_jit
+@pytest.mark.needs_jit
 def test_the_clock_is_a_limit():
     ticks = itertools.count(0.0, 0.6)
     instance = Instance(np.random.default_rng(0).standard_normal((24, 2)), [0.1, 0.2])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import numba
 import numpy as np
 import pytest
 from exact_cases import CASES, check_proof, true_error
@@ -17,8 +16,6 @@ from sslth.subset_sum.solution import StoppedBy
 from sslth.subset_sum.solvers.brute_force import BruteForce
 from sslth.subset_sum.solvers.meet_in_the_middle import MeetInTheMiddle
 from sslth.subset_sum.verify import verify
-
-needs_jit = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="minutes without the JIT")
 
 
 def plain(function):
@@ -35,7 +32,7 @@ def test_the_optimum_is_exact(name, sizes):
     check_proof(instance, MeetInTheMiddle()(instance, Limits()))
 
 
-@needs_jit
+@pytest.mark.needs_jit
 @pytest.mark.parametrize("sizes", [{}, {"cardinality": 5}, {"cardinality": 15}, {"max_cardinality": 4}], ids=str)
 @pytest.mark.parametrize("d", [1, 2, 3, 5, 9, 30])
 def test_it_agrees_with_the_gray_code(d, sizes):
@@ -46,7 +43,7 @@ def test_it_agrees_with_the_gray_code(d, sizes):
         check_proof(instance, MeetInTheMiddle()(instance, Limits()), exact)
 
 
-@needs_jit
+@pytest.mark.needs_jit
 def test_cells_and_several_passes_agree_with_the_gray_code():
     rng = np.random.default_rng(11)
     instance = Instance(rng.standard_normal((22, 6)), rng.uniform(-3, 3, 6))
@@ -54,7 +51,7 @@ def test_cells_and_several_passes_agree_with_the_gray_code():
     check_proof(instance, outcome, true_error(instance, BruteForce()(instance, Limits()).subset.tolist()))
 
 
-@needs_jit
+@pytest.mark.needs_jit
 @pytest.mark.parametrize("d", [1, 2, 4])
 def test_a_planted_subset_is_found(d):
     rng = np.random.default_rng(d)
@@ -66,7 +63,7 @@ def test_a_planted_subset_is_found(d):
     assert verify(instance, outcome.subset).error == 0.0
 
 
-@needs_jit
+@pytest.mark.needs_jit
 def test_few_of_many_rows():
     rng = np.random.default_rng(2)
     rows = rng.standard_normal((60, 2))
@@ -79,7 +76,7 @@ def test_few_of_many_rows():
     assert np.setdiff1d(np.arange(60), outcome.subset).tolist() == [3, 31, 59]
 
 
-@needs_jit
+@pytest.mark.needs_jit
 def test_many_equal_rows_cost_little():
     rows = np.repeat(np.array([[0.1], [0.30000000000000004], [1e-9]]), 400, axis=0)
     instance = Instance(rows, [100.05])
@@ -100,7 +97,7 @@ def test_the_tolerance_is_inclusive(d):
         check_proof(instance, below, true_error(instance, solution.subset.tolist()))
 
 
-@needs_jit
+@pytest.mark.needs_jit
 def test_a_wide_tolerance_ends_early():
     rng = np.random.default_rng(0)
     instance = Instance(rng.standard_normal((36, 3)), rng.uniform(-1, 1, 3))
@@ -126,7 +123,7 @@ def test_too_little_memory_says_how_much_is_needed():
         MeetInTheMiddle()(Instance(np.random.default_rng(0).standard_normal((5000, 2)), [0.0, 0.1]), Limits())
 
 
-@needs_jit
+@pytest.mark.needs_jit
 def test_work_is_a_limit_and_the_answer_repeats():
     rng = np.random.default_rng(0)
     instance = Instance(rng.standard_normal((30, 5)), rng.uniform(-1, 1, 5))
@@ -144,7 +141,7 @@ def test_work_is_a_limit_and_the_answer_repeats():
     assert MeetInTheMiddle()(instance, Limits(max_work=1)).stopped_by is StoppedBy.WORK
 
 
-@needs_jit
+@pytest.mark.needs_jit
 @pytest.mark.parametrize("seconds", [0.0, 3.0, 30.0, 60.0])
 def test_the_clock_is_a_limit(seconds):
     ticks = itertools.count(0.0, 1.0)

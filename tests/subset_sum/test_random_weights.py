@@ -73,6 +73,7 @@ def test_words_of_random_counters_equal_the_plain_twin() -> None:
         assert [int(column[i]) for column in tile] == list(expected)
 
 
+@pytest.mark.needs_jit
 def test_normals_equal_the_plain_twin_bit_for_bit() -> None:
     rng = np.random.default_rng(2)
     edges = np.array([0, 1486847, 1486848, 2**31 - 1, 2**31, 2**32 - 1], dtype=np.uint32)
@@ -116,6 +117,7 @@ def test_columns_are_entries_of_rows_and_tiles_can_be_drawn_alone() -> None:
     assert np.array_equal(alone, rows[300:310])
 
 
+@pytest.mark.needs_jit
 @pytest.mark.parametrize("d", [1, 2, 3, 4, 5, 36, 2049])
 def test_rows_of_every_length_are_prefixes_of_longer_ones(d: int) -> None:
     filters = np.arange(3, dtype=np.uint32)
@@ -130,6 +132,7 @@ def test_scales_multiply_exactly() -> None:
     assert np.array_equal(scaled, plain * np.abs(scales).astype(np.float64)[:, None])
 
 
+@pytest.mark.needs_jit
 def test_law_is_standard_normal() -> None:
     """Kolmogorov–Smirnov at a fixed seed, and the first four moments within five standard errors."""
     sample = draw_rows(0, 0, Part.U, 0, np.arange(1000, dtype=np.uint32), 1000).ravel()
@@ -141,6 +144,7 @@ def test_law_is_standard_normal() -> None:
     assert abs((sample**4).mean() - 3) < 5 * np.sqrt(96 / n)
 
 
+@pytest.mark.needs_jit
 def test_quantiles_are_accurate_in_both_pieces_and_far_out() -> None:
     words = np.concatenate([np.arange(0, 2**31, 65_537), np.arange(3000), [1486847, 1486848]]).astype(np.uint32)
     probability = (words | 1).astype(np.float64) / 2**31  # of |x| being at least the result
@@ -151,6 +155,7 @@ def test_quantiles_are_accurate_in_both_pieces_and_far_out() -> None:
     assert error.max() < 2.7e-6
 
 
+@pytest.mark.needs_jit
 def test_nsn_rows_have_the_moments_of_the_design() -> None:
     """Mean 0, variance 1, kurtosis 9, coordinates uncorrelated, squares correlated by 1/4."""
     rows = draw_instance("nsn", n=400_000, d=2, seed=3).samples
@@ -161,6 +166,7 @@ def test_nsn_rows_have_the_moments_of_the_design() -> None:
     assert abs((rows**4).mean() - 9) < 1
 
 
+@pytest.mark.needs_jit
 def test_drawn_instances_nest_and_repeat() -> None:
     small, large = (draw_instance("nsn", n=n, d=3, seed=8) for n in (10, 50))
     assert np.array_equal(small.samples, large.samples[:10])
