@@ -87,7 +87,7 @@ class Ticket:
         return sum(layer.layer.filters for layer in self.layers)
 
     def to_module(self, model: nn.Module | None = None, merged: bool = False) -> nn.Module:
-        """The ticket as a network, in evaluation mode.
+        """The ticket as a network, in evaluation mode, float32 (float64 where the model is).
 
         Parameters
         ----------
@@ -108,9 +108,11 @@ class Ticket:
         Cost of building: drawing the kept filters, O(kept d). The unmerged network is much wider than the target.
         """
         base = self._base(model)
+        dtype = torch.float64 if next(base.parameters()).dtype == torch.float64 else torch.float32
         if merged:
-            return merged_module(base, self.merged_layers(), torch.float32, plain=True).eval()
-        return swapped_copy(base, {kept.layer.name: pruned_pair(self.seed, kept) for kept in self.layers}).eval()
+            return merged_module(base, self.merged_layers(), dtype, plain=True).eval()
+        pairs = {kept.layer.name: pruned_pair(self.seed, kept).to(dtype) for kept in self.layers}
+        return swapped_copy(base, pairs).eval()
 
     def merged_layers(self) -> dict[str, MergedLayer]:
         """The kept sums of every layer, with entrywise bounds on their rounding. O(kept d)."""

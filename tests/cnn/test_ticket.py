@@ -199,3 +199,13 @@ def test_nothing_kept_still_computes_zeros_of_the_right_shape() -> None:
     ticket = sslth.extract(model, torch.zeros(1, 2, 3, 3), width=4, progress=False)
     assert ticket.kept_filters == 0
     assert np.array_equal(ticket.to_module()(torch.rand(2, 2, 3, 3)).numpy(), np.zeros((2, 2)))
+
+
+@torch.no_grad()
+def test_a_float64_model_gives_float64_modules() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)).double()
+    x = torch.rand(3, 1, 4, 4, dtype=torch.float64)
+    ticket = sslth.extract(model, x, width=600, low=0.0, high=1.0, progress=False)
+    assert relative(ticket.to_module()(x), model(x)) < 0.01
+    assert relative(ticket.to_module(merged=True)(x), ticket.to_module()(x)) < 1e-13
