@@ -15,6 +15,7 @@ from sslth.errors import SslthError
 
 __all__ = ["app", "main"]
 
+_INTERRUPTED = 130
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's UsageError, from wherever typer's version takes click
 
 app = typer.Typer(
@@ -60,12 +61,17 @@ def main(arguments: list[str] | None = None) -> int:
         message = " ".join(error.format_message().split())
         typer.echo(f"sslth: {message} (see --help)", err=True)
         return 2
+    except MemoryError as error:
+        typer.echo(f"sslth: not enough memory: {error}; ask for something smaller", err=True)
+        return 2
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("sslth: interrupted", err=True)
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    if status == _INTERRUPTED:
+        typer.echo("sslth: interrupted", err=True)
     return status if isinstance(status, int) else 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,6 +47,9 @@ def solve(
     from sslth.subset_sum.solution import Status
     from sslth.subset_sum.solve import solve as run
 
+    if explain and file is None and law is None:
+        _explain([])
+        return 0
     instance = _instance(file, law, n, d, seed, cardinality, max_cardinality)
     solution = run(instance, solver, tolerance, time_limit, max_work, seed)
     if as_json:
@@ -54,7 +57,7 @@ def solve(
     elif solution.status is not Status.INFEASIBLE:
         typer.echo(repr(solution.error) if quiet else _as_text(instance, solution))
     if explain and not as_json:
-        _explain(solution)
+        _explain(solution.stats.get("tried", []))
     if solution.status is Status.INFEASIBLE:
         raise InvalidInputError(f"{instance!r} is infeasible: {solution.stats['reason']}")
     if solution.stats["stopped_by"] == "interrupt":
@@ -119,10 +122,10 @@ def _as_text(instance: Instance, solution: Solution) -> str:
     )
 
 
-def _explain(solution: Solution) -> None:
+def _explain(tried: list[dict[str, Any]]) -> None:
     from sslth.subset_sum.solve import solvers
 
-    for step in solution.stats.get("tried", []):
+    for step in tried:
         typer.echo(f"tried        {step['solver']}: error {step['error']:.6g}, stopped by {step['stopped_by']}")
     for name, purpose in solvers().items():
         typer.echo(f"{name:22s} {purpose}")

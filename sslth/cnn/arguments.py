@@ -25,8 +25,8 @@ def resolve_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         where = torch.device(device)
-        torch.empty(1, device=where)
-    except (RuntimeError, AssertionError, TypeError) as error:
+        torch.zeros(1, device=where).cpu()
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         detail = " ".join(str(error).split())[:100]
         raise InvalidInputError(f"the device {device!r} cannot be used ({detail}); try 'cpu'") from None
     return where
@@ -49,8 +49,8 @@ def run_once(model: nn.Module, sample: Tensor) -> None:
     """Run the model on one input, so that a shape that does not fit is one sentence and not a traceback."""
     try:
         with torch.no_grad():
-            model(sample)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            model(sample.clone())
+    except Exception as error:  # it is the user's forward that runs here
         detail = " ".join(str(error).split())[:160]
         raise InvalidInputError(f"the model fails on example_input of shape {tuple(sample.shape)}: {detail}") from None
 

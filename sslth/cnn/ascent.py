@@ -178,9 +178,7 @@ class _Pair:
                     sign = torch.sign(outputs.detach().gather(1, chosen)).squeeze(1)
                     sign = torch.where(sign == 0, 1.0, sign)
                 value = sign * outputs.gather(1, chosen).squeeze(1)
-                slope = None
-                if value.requires_grad:
-                    slope = torch.autograd.grad(value.sum(), trial, allow_unused=True)[0]
+                slope = _slope(value, trial)
                 better = value.detach() > best
                 best = torch.where(better, value.detach(), best)
                 place = torch.where(better.reshape(shape), trial.detach(), place)
@@ -189,3 +187,13 @@ class _Pair:
                     x = torch.clamp(trial.detach() + share * (high - low) * torch.sign(slope), low, high)
                 tick()
         return place
+
+
+def _slope(value: Tensor, place: Tensor) -> Tensor | None:
+    """The gradient, or None where the model has none: then the starting points are what is attained."""
+    if not value.requires_grad:
+        return None
+    try:
+        return torch.autograd.grad(value.sum(), place, allow_unused=True)[0]
+    except RuntimeError:  # the forward overwrites what its own backward pass needs
+        return None

@@ -50,6 +50,8 @@ class Report:
         are not negative, "bias" where neither network has one.
     reason : str or None
         Why ``upper`` is infinite; None where it is finite.
+    same_target : bool or None
+        Whether the model's weights are those that the ticket was made for; None if nobody compared them.
     float32_error : float
         Bound on |float32 evaluation - real function| of the merged ticket over the box, under the standard
         model of rounding (no TF32, no fast convolution algorithms); inf where none is known. It is not part
@@ -70,6 +72,7 @@ class Report:
     low: FloatArray
     high: FloatArray
     seconds: float
+    same_target: bool | None = None
 
 
 def certify_merged(

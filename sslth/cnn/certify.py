@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,12 +11,13 @@ from torch import Tensor, nn
 from sslth.cnn.arguments import resolve_device
 from sslth.cnn.box import as_box
 from sslth.cnn.certificate import Report, certify_merged
+from sslth.cnn.layers import fingerprint
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.signs import nonnegative_inputs
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.trace import trace
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.arguments import seed_number
+from sslth.subset_sum.arguments import seed_number, whole_number
 
 __all__ = ["Report", "certify"]
 
@@ -81,8 +83,11 @@ def certify(
                 f"layer {kept.layer.name} of the ticket was made for non-negative inputs, but on this box or in this "
                 f"model they may be negative; extract again with the wider box"
             )
+    starts, steps = whole_number(starts, "starts", 1, 10**9), whole_number(steps, "steps", 0, 10**9)
+    if data is not None and not isinstance(data, Tensor):
+        raise InvalidInputError(f"data is a {type(data).__name__}; it must be a torch tensor")
     with report_progress(progress) as report:
-        return certify_merged(
+        certificate = certify_merged(
             model,
             traced,
             ticket.merged_layers(),
@@ -96,3 +101,4 @@ def certify(
             seed=seed_number(seed),
             progress=report,
         )
+    return replace(certificate, same_target=fingerprint(model) == ticket.fingerprint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import closing
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from sslth.cnn.arguments import check_memory, checked_example, checked_gains, parse_bytes, resolve_device, run_once
 from sslth.cnn.box import as_box
-from sslth.cnn.layers import find_layers
+from sslth.cnn.layers import find_layers, fingerprint
 from sslth.cnn.plan import plan_layer, search_all
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.sequential import describe_sequential
@@ -27,7 +26,7 @@ from sslth.subset_sum.solvers import Solver, make_solver
 from sslth.subset_sum.solvers.best_first_pursuit import BestFirstPursuit
 from sslth.subset_sum.solvers.sorted_pursuit import SortedPursuit
 
-__all__ = ["extract", "fingerprint"]
+__all__ = ["extract"]
 
 Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
@@ -111,7 +110,7 @@ def extract(
     check_memory(modules, width, parse_bytes(memory))
 
     twin = copy.deepcopy(model).eval().to(where)
-    sample = inputs[:1].to(where, next(twin.parameters()).dtype)
+    sample = inputs[:1].to(where, next(twin.parameters()).dtype, copy=True)  # a forward may overwrite its input
     run_once(twin, sample)
     traced = trace(twin, sample)
     if traced.graph_module is None:
@@ -148,18 +147,6 @@ def extract(
         description=describe_sequential(model),
         model=twin,
     )
-
-
-def fingerprint(model: nn.Module) -> str:
-    """SHA-256 over the names, shapes, dtypes and bytes of the weights that a ticket replaces."""
-    digest = hashlib.sha256()
-    for name, module in find_layers(model).items():
-        for part, values in (("weight", module.weight), ("bias", module.bias)):
-            if values is not None:
-                array = np.ascontiguousarray(values.detach().cpu().double().numpy())
-                digest.update(f"{name}.{part}:{values.dtype}:{array.shape};".encode())
-                digest.update(array.astype("<f8").tobytes())
-    return digest.hexdigest()
 
 
 def _chosen_solver(solver: str | Solver, max_kept: int | None) -> Solver:

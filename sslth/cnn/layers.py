@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from sslth.errors import InvalidInputError, UnsupportedModuleError
 
-__all__ = ["Layer", "PaddingMode", "Wiring", "find_layers", "kernel_and_bias", "wiring_of"]
+__all__ = ["Layer", "PaddingMode", "Wiring", "find_layers", "fingerprint", "kernel_and_bias", "wiring_of"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -139,7 +140,11 @@ def _check_weights(name: str, module: nn.Conv2d | nn.Linear) -> None:
         raise UnsupportedModuleError(
             f"{name} computes its weight in a hook or parametrization; bake it in first (torch.nn.utils...remove)"
         )
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise UnsupportedModuleError(f"{name} has forward hooks, which a ticket would drop; remove them first")
     for label, values in (("weight", module.weight), ("bias", module.bias)):
+        if values is not None and values.is_meta:
+            raise InvalidInputError(f"{name}.{label} is on the meta device and has no values")
         if values is not None and not bool(torch.isfinite(values).all()):
             raise InvalidInputError(f"{name}.{label} holds NaN or infinite values")
         if values is not None and (values.numel() == 0 or not values.is_floating_point()):
@@ -175,3 +180,15 @@ def kernel_and_bias(module: nn.Conv2d | nn.Linear) -> tuple[FloatArray, FloatArr
     weight = module.weight.detach().to("cpu", torch.float64).numpy()
     bias = None if module.bias is None else module.bias.detach().to("cpu", torch.float64).numpy()
     return weight, bias
+
+
+def fingerprint(model: nn.Module) -> str:
+    """SHA-256 over the names, shapes, dtypes and bytes of the weights that a ticket replaces."""
+    digest = hashlib.sha256()
+    for name, module in find_layers(model).items():
+        for part, values in (("weight", module.weight), ("bias", module.bias)):
+            if values is not None:
+                array = np.ascontiguousarray(values.detach().cpu().double().numpy())
+                digest.update(f"{name}.{part}:{values.dtype}:{array.shape};".encode())
+                digest.update(array.astype("<f8").tobytes())
+    return digest.hexdigest()

@@ -95,11 +95,11 @@ class TwoSided(nn.Module):
         self.positive = positive
         self.negative = negative
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply both kernels to x of the target layer's input shape."""
-        out: Tensor = self.positive(torch.relu(x))
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply both kernels to an input of the target layer's input shape."""
+        out: Tensor = self.positive(torch.relu(input))
         if self.negative is not None:
-            out = out + self.negative(torch.relu(-x))
+            out = out + self.negative(torch.relu(-input))
         return out
 
 

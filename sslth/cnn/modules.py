@@ -76,8 +76,9 @@ class PrunedPair(nn.Module):
         """Shown by print(module)."""
         return f"{self.wiring.kind}, kept={self.scales.numel() + self.constant_scales.numel()}, gain={self.gain:g}"
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The layer's output; x as the target's layer takes it."""
+    def forward(self, input: Tensor) -> Tensor:
+        """The layer's output; the input as the target's layer takes it, under the same name."""
+        x = input
         bias = (torch.relu(self.constant_scales)[:, None] * self.constant_kernels).sum(dim=0) / self.gain
         if self.wiring.kind == "linear":
             return self._linear(x) / self.gain + bias
@@ -147,8 +148,9 @@ class RandomPair(nn.Module):
         self.u.mul_(torch.from_numpy(keep[:ordinary]).to(self.u)[:, None, None, None])
         self.constant_u.mul_(torch.from_numpy(keep[ordinary:]).to(self.u)[:, None])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The random layer's output; x as the target's layer takes it."""
+    def forward(self, input: Tensor) -> Tensor:
+        """The random layer's output; the input as the target's layer takes it, under the same name."""
+        x = input
         wiring = self.wiring
         bias = torch.relu(self.constant_v) @ self.constant_u / self.gain
         if wiring.kind == "linear":

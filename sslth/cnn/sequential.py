@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from sslth.cnn.layers import Wiring
+from sslth.cnn.swap import swapped_copy
 from sslth.errors import TicketFileError
 
-__all__ = ["build_sequential", "describe_sequential"]
+__all__ = ["build_sequential", "check_runs", "describe_sequential", "empty_network"]
 
 # weightless modules that a ticket file may name, with the constructor's arguments (attributes of the same name)
 _WEIGHTLESS: dict[str, tuple[str, ...]] = {
@@ -40,6 +44,11 @@ _WEIGHTLESS: dict[str, tuple[str, ...]] = {
 }
 _LAYER = "layer"
 _DEEPEST = 20
+_LARGEST_OUTPUT = 1 << 31
+
+
+class _Place(nn.Identity):
+    """Where a weighted layer of the ticket goes."""
 
 
 def describe_sequential(model: nn.Module) -> list[Any] | None:
@@ -68,7 +77,7 @@ def describe_sequential(model: nn.Module) -> list[Any] | None:
 
 
 def build_sequential(described: Any, depth: int = 0) -> nn.Sequential:
-    """The network that `describe_sequential` described, with `Identity` where its weighted layers were.
+    """The network that `describe_sequential` described, with a place where each weighted layer was.
 
     Raises
     ------
@@ -83,7 +92,7 @@ def build_sequential(described: Any, depth: int = 0) -> nn.Sequential:
             case [str(name), "Sequential", inner]:
                 module: nn.Module = build_sequential(inner, depth + 1)
             case [str(name), str(kind), {}] if kind == _LAYER:
-                module = nn.Identity()
+                module = _Place()
             case [str(name), str(kind), dict(arguments)] if set(arguments) == set(_WEIGHTLESS.get(kind, ("?",))):
                 try:
                     module = getattr(nn, kind)(**{key: _plain(value) for key, value in arguments.items()})
@@ -100,6 +109,60 @@ def build_sequential(described: Any, depth: int = 0) -> nn.Sequential:
         except KeyError as error:
             raise TicketFileError(f"the ticket's description holds the module name {name!r}: {error}") from None
     return network
+
+
+def empty_network(described: Any, wirings: Mapping[str, Wiring]) -> nn.Module:
+    """The described network with layers of the given shapes, which have no values yet (meta device).
+
+    Raises
+    ------
+    TicketFileError
+        If the description and the layers do not have the same names.
+    """
+    network = build_sequential(described)
+    places = {name for name, module in network.named_modules() if type(module) is _Place}
+    if places != set(wirings):
+        wrong = sorted(places ^ set(wirings))[0]
+        raise TicketFileError(f"the ticket's layers and its description of the network disagree about {wrong!r}")
+    return swapped_copy(network, {name: _empty_module(wiring) for name, wiring in wirings.items()})
+
+
+def check_runs(described: Any, wirings: Mapping[str, Wiring], input_shape: tuple[int, ...]) -> None:
+    """Run the shapes through the network, without any arithmetic or memory; TicketFileError if they do not fit."""
+    network = empty_network(described, wirings)
+
+    def refuse(module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.numel() > _LARGEST_OUTPUT:
+            raise ValueError(f"an output of shape {tuple(output.shape)}")
+        dim = getattr(module, "dim", 0)  # softmax without values does not look at it
+        if isinstance(output, Tensor) and dim is not None and not -output.dim() <= dim < output.dim():
+            raise ValueError(f"dimension {dim} of an output of shape {tuple(output.shape)}")
+
+    for module in network.modules():
+        module.register_forward_hook(refuse)
+    try:
+        with torch.no_grad():
+            network(torch.empty((1, *input_shape), device="meta"))
+    except (RuntimeError, ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError) as error:
+        detail = " ".join(str(error).split())[:100]
+        raise TicketFileError(f"the network that the ticket describes cannot run: {detail}") from None
+
+
+def _empty_module(wiring: Wiring) -> nn.Module:
+    if wiring.kind == "linear":
+        return nn.Linear(wiring.in_channels, wiring.out_channels, wiring.has_bias, device="meta")
+    return nn.Conv2d(
+        wiring.in_channels,
+        wiring.out_channels,
+        wiring.kernel_size,
+        wiring.stride,
+        wiring.padding,
+        wiring.dilation,
+        wiring.groups,
+        wiring.has_bias,
+        wiring.padding_mode,
+        device="meta",
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from sslth.cnn.kept_layer import KeptLayer, merged_layer, pruned_pair, random_pa
 from sslth.cnn.layers import Wiring, find_layers, wiring_of
 from sslth.cnn.merged import MergedLayer, merged_module
 from sslth.cnn.modules import bytes_of_random_pair
-from sslth.cnn.sequential import build_sequential
+from sslth.cnn.sequential import empty_network
 from sslth.cnn.swap import swapped_copy
 from sslth.errors import InvalidInputError
 
@@ -219,13 +219,7 @@ class Ticket:
             raise InvalidInputError(
                 "the ticket's network is not a plain nn.Sequential, so its forward is needed: pass the model"
             )
-        wiring = {kept.layer.name: kept.layer.wiring for kept in self.layers}
-        network = build_sequential(self.description)
-        places = dict(network.named_modules())
-        for name in wiring:
-            if not isinstance(places.get(name), nn.Identity):
-                raise InvalidInputError(f"the ticket has a layer {name!r} that its own description does not have")
-        return swapped_copy(network, {name: _empty_module(shape) for name, shape in wiring.items()})
+        return empty_network(self.description, {kept.layer.name: kept.layer.wiring for kept in self.layers})
 
     def check_wiring(self, model: nn.Module) -> None:
         """Raise InvalidInputError unless the model's weighted layers have the ticket's names and shapes."""
@@ -241,23 +235,6 @@ class Ticket:
                     f"this is not the ticket's network: layer {name!r} is {_short(found[name])}, "
                     f"but the ticket's is {_short(mine[name])}"
                 )
-
-
-def _empty_module(wiring: Wiring) -> nn.Module:
-    if wiring.kind == "linear":
-        return nn.Linear(wiring.in_channels, wiring.out_channels, wiring.has_bias, device="meta")
-    return nn.Conv2d(
-        wiring.in_channels,
-        wiring.out_channels,
-        wiring.kernel_size,
-        wiring.stride,
-        wiring.padding,
-        wiring.dilation,
-        wiring.groups,
-        wiring.has_bias,
-        wiring.padding_mode,
-        device="meta",
-    )
 
 
 def _short(wiring: Wiring) -> str:

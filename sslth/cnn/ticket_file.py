@@ -17,7 +17,7 @@ from safetensors.numpy import save as save_safetensors
 from sslth.cnn.index_codec import decode_blocks, encode_blocks
 from sslth.cnn.kept_layer import KeptLayer
 from sslth.cnn.layers import Layer, PaddingMode, Wiring
-from sslth.cnn.sequential import build_sequential
+from sslth.cnn.sequential import check_runs
 from sslth.cnn.ticket import Ticket
 from sslth.errors import TicketFileError
 from sslth.subset_sum.files import write_bytes
@@ -27,6 +27,7 @@ __all__ = ["ticket_bytes"]
 
 _KEY = "sslth"
 _FORMAT = "sslth-ticket"
+_LARGEST_TENSOR = 1 << 31
 _WIDEST = 1 << 31  # 2n must be a 32-bit filter number
 _T = TypeVar("_T", bound=Ticket)
 
@@ -112,6 +113,7 @@ def _parse(content: bytes, cls: type[_T]) -> _T:
     if not isinstance(text, str):
         raise TicketFileError("this safetensors file is not a ticket: it has no 'sslth' metadata")
     metadata = json.loads(text)
+    json.dumps(metadata, allow_nan=False)  # numbers beyond float64 are refused here
     if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
         raise TicketFileError("this safetensors file is not a ticket")
     if metadata.get("version") != 1 or metadata.get("generator") != FORMAT_VERSION:
@@ -129,16 +131,24 @@ def _parse(content: bytes, cls: type[_T]) -> _T:
         wrong = sorted(set(tensors) ^ expected)[0]
         raise TicketFileError(f"the tensor {wrong!r} is missing from the ticket, or does not belong there")
     shape = tuple(_size(value, "input_shape") for value in _typed(metadata, "input_shape", list))
+    if math.prod(shape) > _LARGEST_TENSOR:
+        raise TicketFileError(f"the ticket's 'input_shape' {shape} is larger than any network takes")
+    for number, layer in enumerate(layers):
+        if layer.index != number or layer.width != metadata["width"]:
+            raise TicketFileError(f"layer {layer.name} of the ticket has another number or width than the ticket says")
     description = metadata["network"]
     if description is not None:
-        build_sequential(description)
+        check_runs(description, {layer.name: layer.wiring for layer in layers}, shape)
     seed = _size(metadata["seed"], "seed", smallest=0, largest=2**64 - 1)
+    low, high = _box(metadata, tensors, "low", shape), _box(metadata, tensors, "high", shape)
+    if (low > high).any():
+        raise TicketFileError("the ticket's 'low' is above its 'high'")
     return cls(
         seed=seed,
         width=_size(metadata["width"], "width", largest=_WIDEST),
         layers=tuple(_kept(layer, number, tensors) for number, layer in enumerate(layers)),
-        low=_box(metadata, tensors, "low", shape),
-        high=_box(metadata, tensors, "high", shape),
+        low=low,
+        high=high,
         input_shape=shape,
         fingerprint=_typed(metadata, "fingerprint", str),
         settings=_typed(metadata, "settings", dict),
@@ -171,17 +181,26 @@ def _layer(item: Any) -> Layer:
         _pair(item, "dilation"),
         _size(item["groups"], "groups"),
     )
+    if wiring != Wiring("linear", wiring.in_channels, wiring.out_channels, wiring.has_bias) and kind == "linear":
+        raise TicketFileError(f"layer {name} of the ticket is linear but has the wiring of a convolution")
+    if padding == "same" and wiring.stride != (1, 1):
+        raise TicketFileError(f"layer {name} of the ticket has padding 'same' and a stride")
+    if max(math.prod(wiring.weight_shape), wiring.d, wiring.in_channels) > _LARGEST_TENSOR:
+        raise TicketFileError(f"layer {name} of the ticket has more weights than any network")
     if wiring.in_channels % wiring.groups or wiring.out_channels % wiring.groups:
         raise TicketFileError(f"layer {name} of the ticket has channels that its groups do not divide")
     gain = item["gain"]
-    if not isinstance(gain, float) or not math.isfinite(gain) or gain <= 0:
+    if not isinstance(gain, float) or not 2.0**-500 <= gain <= 2.0**500:
         raise TicketFileError(f"layer {name} of the ticket has the gain {gain!r}; it must be a positive number")
+    constants = _size(item["constants"], "constants", smallest=0, largest=2 * _WIDEST)
+    if wiring.has_bias != (constants > 0):
+        raise TicketFileError(f"layer {name} of the ticket has a bias without constants, or constants without a bias")
     return Layer(
         name=name,
         index=_size(item["index"], "index", smallest=0, largest=MAX_LAYERS - 1),
         wiring=wiring,
         width=_size(item["width"], "width", largest=_WIDEST),
-        constants=_size(item["constants"], "constants", smallest=0, largest=2 * _WIDEST),
+        constants=constants,
         nonnegative=_typed(item, "nonnegative", bool),
         gain=gain,
     )

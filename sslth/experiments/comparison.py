@@ -44,7 +44,9 @@ def compare(model: nn.Module, ticket: Ticket, inputs: Tensor, labels: Tensor | N
     """Run the target and the kept filters on the inputs [m, ...]; labels int64[m]."""
     pruned = ticket.to_module(model)
     target = copy.deepcopy(model).cpu().eval()
-    target_classes, ticket_classes = _classes(outputs_of(target, inputs)), _classes(outputs_of(pruned, inputs))
+    own = inputs.to(next(target.parameters()).dtype)
+    deployed = inputs.to(torch.float64 if own.dtype == torch.float64 else torch.float32)
+    target_classes, ticket_classes = _classes(outputs_of(target, own)), _classes(outputs_of(pruned, deployed))
     target_outputs = outputs_of(target.double(), inputs.double())
     difference = outputs_of(pruned.double(), inputs.double()) - target_outputs
     size = float(target_outputs.norm())

@@ -28,16 +28,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args(arguments)
-    started = time.perf_counter()
-    digits = load_digits()
-    with report_progress(not options.quiet) as report:
-        network = train_classifier(
-            small_cnn, digits.train_images, digits.train_labels, epochs=options.epochs, progress=report
-        )
-    trained = time.perf_counter()
-    command = f"python -m sslth.experiments.demo --width {options.width} --seed {options.seed}"
-    command += f" --epochs {options.epochs} --out {options.out}"
     try:
+        started = time.perf_counter()
+        digits = load_digits()
+        with report_progress(not options.quiet) as report:
+            network = train_classifier(
+                small_cnn, digits.train_images, digits.train_labels, epochs=options.epochs, progress=report
+            )
+        trained = time.perf_counter()
+        command = f"python -m sslth.experiments.demo --width {options.width} --seed {options.seed}"
+        command += f" --epochs {options.epochs} --out {options.out}"
         summary = run_main_job(
             network,
             digits.test_images,

@@ -140,7 +140,7 @@ def draw_layer_errors(
         axes.text(error, place, f" {error:.1e}", va="center", fontsize=9)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlabel("relative kernel error, largest over the blocks  ‖K̂ − K‖₂ / ‖K‖₂")
+    axes.set_xlabel("relative kernel error, largest over the input channels  ‖K̂ − K‖₂ / ‖K‖₂")
     tidy(axes)
     axes.grid(False, axis="y")
     return saved(figure, path_or_stream, format)

@@ -80,7 +80,9 @@ def run_main_job(
                 model, inputs, width, seed, solver=solver, low=low, high=high, device=device, progress=report,
                 gain=gain, max_kept=max_kept, memory=memory, jobs=jobs,
             )  # fmt: skip
-            target = save_safetensors({k: v.contiguous() for k, v in model.state_dict().items()})
+            target = save_safetensors(
+                {name: values.detach().cpu().contiguous().clone() for name, values in model.state_dict().items()}
+            )
             write_bytes(out / "target.safetensors", target)
             ticket.save(out / "ticket.safetensors")
         with _timed(seconds, "certify"):

@@ -81,7 +81,7 @@ def _build(arch: str) -> nn.Module:
     try:
         make = getattr(importlib.import_module(module_name), attribute)
         network = make()
-    except Exception as error:  # it is the user's code that runs here: whatever it raises is about --arch
+    except (Exception, SystemExit) as error:  # it is the user's code that runs here: whatever it raises is about --arch
         raise InvalidInputError(f"--arch {arch} fails: {type(error).__name__}: {_one_line(error)}") from error
     if not isinstance(network, nn.Module):
         raise InvalidInputError(f"--arch {arch} gives a {type(network).__name__}, not a torch.nn.Module")

@@ -75,6 +75,25 @@ def test_data_and_labels_give_accuracies(weights: Path, tmp_path: Path, capsys: 
     assert summary["evaluated_on"] == "30 inputs from x.npy"
 
 
+def test_shared_modules_and_float64_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_arch.py").write_text(
+        "import torch\n"
+        "def shared():\n"
+        "    layer = torch.nn.Linear(4, 4)\n"
+        "    return torch.nn.Sequential(layer, torch.nn.ReLU(), layer)\n"
+        "def double():\n"
+        "    return torch.nn.Sequential(torch.nn.Linear(4, 3)).double()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import my_arch
+
+    for name in ("shared", "double"):
+        torch.save(getattr(my_arch, name)().state_dict(), tmp_path / f"{name}.pt")
+        arguments = ["extract", f"{name}.pt", "--arch", f"my_arch:{name}", "--input-shape", "4", "--width", "64"]
+        assert main([*arguments, "--out", name, "--quiet"]) == 0
+
+
 def test_plot_draws_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from sslth.experiments.error_vs_width import error_vs_width
     from sslth.experiments.store import Store

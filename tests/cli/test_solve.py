@@ -33,6 +33,8 @@ def test_text_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert "OPTIMAL" in capsys.readouterr().out
     assert main([*DRAWN, "--quiet"]) == 0
     assert float(capsys.readouterr().out) > 0
+    assert main(["solve", "--explain"]) == 0
+    assert "sorted_pursuit" in capsys.readouterr().out
     assert main([*DRAWN, "--explain"]) == 0
     assert "meet_in_the_middle" in capsys.readouterr().out
 

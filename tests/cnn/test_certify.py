@@ -82,6 +82,7 @@ def test_a_wrong_model_is_refused_and_other_weights_are_bounded(ticket: sslth.Ti
         other.get_submodule("linear").weight[3, 5] += 1.0
     report = sslth.certify(ticket, other, starts=16, steps=20)
     assert report.upper >= report.lower > 0.1
+    assert report.same_target is False
     assert report.kernel_error["linear"] > 10 * sslth.certify(ticket, trained, starts=1, steps=1).kernel_error["linear"]
 
 
@@ -95,6 +96,9 @@ def test_a_wrong_model_is_refused_and_other_weights_are_bounded(ticket: sslth.Ti
         ({"seed": -1}, "seed is -1"),
         ({"data": torch.full((1, 1, 8, 8), 3.0)}, "outside the box"),
         ({"data": torch.zeros(1, 8, 8)}, "shape"),
+        ({"data": np.zeros((1, 1, 8, 8))}, "must be a torch tensor"),
+        ({"starts": 0}, "starts is 0"),
+        ({"steps": 1.5}, "steps is 1.5"),
     ],
 )
 def test_bad_arguments(ticket: sslth.Ticket, trained: nn.Module, arguments: dict, message: str) -> None:

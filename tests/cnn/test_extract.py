@@ -225,3 +225,37 @@ def test_ctrl_c_stops_cleanly() -> None:
     result = subprocess.run([sys.executable, "-c", script], timeout=120, check=False, stderr=subprocess.PIPE)
     assert result.returncode == 130, result.stderr.decode()
     assert signal.getsignal(signal.SIGINT) is not None
+
+
+@torch.no_grad()
+def test_forwards_that_overwrite_and_that_name_the_input() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.r = nn.Linear(3, 4), nn.Linear(4, 2), nn.ReLU(inplace=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x.sub_(0.5)
+            y = self.a(input=x) - 0.3
+            self.r(y)
+            y -= 0.5
+            return self.b(y)
+
+    torch.manual_seed(0)
+    model, x = Odd().eval(), torch.rand(5, 3)
+    before = x.clone()
+    ticket = sslth.extract(model, x, width=600, progress=False)
+    assert torch.equal(x, before)
+    assert float((ticket.to_module()(x.clone()) - model(x.clone())).abs().max()) < 0.01
+    report = sslth.certify(ticket, model, data=before)
+    assert report.lower >= 0
+    assert report.same_target
+
+
+def test_hooks_on_layers_are_refused_because_a_ticket_would_drop_them() -> None:
+    model = nn.Sequential(nn.Linear(3, 2))
+    model[0].register_forward_hook(lambda _module, _inputs, output: output * 2)
+    with pytest.raises(UnsupportedModuleError, match="0 has forward hooks"):
+        sslth.extract(model, torch.zeros(1, 3), progress=False)
+    with pytest.raises(InvalidInputError, match="meta device"):
+        sslth.extract(nn.Sequential(nn.Linear(3, 2, device="meta")), torch.zeros(1, 3), progress=False)

@@ -180,6 +180,22 @@ def edited(content: bytes, **changes: object) -> bytes:
         {"layer_width": 2**40},
         {"layer_width": 1},
         {"layer_name": "conv2"},
+        {"layer_out_channels": 2**31},
+        {"layer_out_channels": 2**24},
+        {"layer_kernel_size": [2**31, 2**31]},
+        {"layer_padding": "same", "layer_stride": [2, 2]},
+        {"layer_kind": "linear"},
+        {"layer_bias": False},
+        {"layer_gain": 1e-320},
+        {"layer_index": 1},
+        {"layer_stride": [9, 9]},
+        {"width": 4},
+        {"low": 2.0},
+        {"input_shape": [2**31, 2**31, 2**31]},
+        {"input_shape": [3, 8, 8]},
+        {"settings": {"x": float("inf")}},
+        {"network": [["conv1", "layer", {}]]},
+        {"network": [["linear", "layer", {}], ["conv2", "layer", {}], ["conv1", "layer", {}]]},
     ],
 )
 def test_hostile_metadata_is_refused(content: bytes, tmp_path: Path, changes: dict) -> None:
@@ -214,3 +230,18 @@ def test_no_folder_no_half_written_file(ticket: sslth.Ticket, tmp_path: Path) ->
     with pytest.raises(InvalidInputError, match="cannot write"):
         ticket.save(tmp_path / "file" / "ticket.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_hostile_descriptions_are_refused_before_anything_is_allocated(content: bytes, tmp_path: Path) -> None:
+    _, metadata = parts(content)
+    first, second = metadata["network"][:3], metadata["network"][3:]
+    for kind, arguments in (
+        ("AdaptiveAvgPool2d", {"output_size": [100_000, 100_000]}),
+        ("AdaptiveAvgPool2d", {"output_size": "abc"}),
+        ("ZeroPad2d", {"padding": 10**6}),
+        ("Softmax", {"dim": 99}),
+        ("MaxPool2d", {"kernel_size": 0, "stride": 1, "padding": 0, "dilation": 1, "ceil_mode": False}),
+    ):
+        with pytest.raises(TicketFileError) as caught:
+            load_from(tmp_path, edited(content, network=[*first, ["new", kind, arguments], *second]))
+        assert "\n" not in str(caught.value)
