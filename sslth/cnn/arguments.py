@@ -11,10 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from sslth.cnn.layers import wiring_of
-from sslth.errors import InvalidInputError
+from sslth.cnn.trace import Traced, canonical_names
+from sslth.errors import InvalidInputError, UnsupportedModuleError
 from sslth.subset_sum.arguments import non_negative
 
-__all__ = ["check_memory", "checked_example", "checked_gains", "parse_bytes", "resolve_device", "run_once"]
+__all__ = [
+    "check_memory",
+    "checked_example",
+    "checked_gains",
+    "parse_bytes",
+    "refuse_weights_read_directly",
+    "resolve_device",
+    "run_once",
+]
 
 _COPIES_OF_ROWS = 3  # the rows, their copy in the instance, working copies
 
@@ -53,6 +62,20 @@ def run_once(model: nn.Module, sample: Tensor) -> None:
     except Exception as error:  # it is the user's forward that runs here
         detail = " ".join(str(error).split())[:160]
         raise InvalidInputError(f"the model fails on example_input of shape {tuple(sample.shape)}: {detail}") from None
+
+
+def refuse_weights_read_directly(traced: Traced, layers: Mapping[str, nn.Module]) -> None:
+    """Refuse a forward that uses a layer's weight without calling the layer: a ticket has no such tensor."""
+    if traced.graph_module is None:
+        return
+    names = canonical_names(traced.model)
+    replaced = {names[name] for name in layers}
+    for node in traced.graph_module.graph.nodes:
+        owner = str(node.target).rpartition(".")[0]
+        if node.op == "get_attr" and names.get(owner, owner) in replaced:
+            raise UnsupportedModuleError(
+                f"the forward reads {node.target} itself and does not call {owner}; a ticket only replaces calls"
+            )
 
 
 def checked_gains(gain: float | Mapping[str, float] | None, modules: Mapping[str, nn.Module]) -> dict[str, float]:

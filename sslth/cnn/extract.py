@@ -12,7 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from sslth.cnn.arguments import check_memory, checked_example, checked_gains, parse_bytes, resolve_device, run_once
+from sslth.cnn.arguments import (
+    check_memory,
+    checked_example,
+    checked_gains,
+    parse_bytes,
+    refuse_weights_read_directly,
+    resolve_device,
+    run_once,
+)
 from sslth.cnn.box import as_box
 from sslth.cnn.layers import find_layers, fingerprint
 from sslth.cnn.plan import plan_layer, search_all
@@ -113,6 +121,8 @@ def extract(
     sample = inputs[:1].to(where, next(twin.parameters()).dtype, copy=True)  # a forward may overwrite its input
     run_once(twin, sample)
     traced = trace(twin, sample)
+    if type(model) not in (nn.Conv2d, nn.Linear):
+        refuse_weights_read_directly(traced, modules)
     if traced.graph_module is None:
         signs = dict.fromkeys(modules, False)
     else:

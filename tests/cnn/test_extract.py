@@ -259,3 +259,24 @@ def test_hooks_on_layers_are_refused_because_a_ticket_would_drop_them() -> None:
         sslth.extract(model, torch.zeros(1, 3), progress=False)
     with pytest.raises(InvalidInputError, match="meta device"):
         sslth.extract(nn.Sequential(nn.Linear(3, 2, device="meta")), torch.zeros(1, 3), progress=False)
+
+
+def test_a_forward_that_reads_a_weight_itself_is_refused() -> None:
+    class Reading(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.linear(self.a(x), self.b.weight)
+
+    with pytest.raises(UnsupportedModuleError, match=r"reads b\.weight itself"):
+        sslth.extract(Reading(), torch.zeros(1, 3), width=8, progress=False)
+
+
+@torch.no_grad()
+def test_a_single_layer_is_a_network() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Linear(4, 3), torch.rand(5, 4)
+    ticket = sslth.extract(model, x, width=600, progress=False)
+    assert float((ticket.to_module()(x) - model(x)).abs().max()) < 1e-3
