@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from sslth.cnn import bounds
 from sslth.cnn.activations import curve_of
 from sslth.cnn.bounds import Enclosure, UnsupportedOperation
-from sslth.cnn.intervals import Interval, divide_by_number
+from sslth.cnn.intervals import Interval, divide_by_number, round_down, round_up
 from sslth.cnn.merged import MergedLayer
 from sslth.cnn.trace import Traced, canonical_names, operation_name, words
 
@@ -273,10 +273,22 @@ def _multiply(input: Any, other: Any) -> Enclosure:
 
 
 def _divide(input: Any, other: Any) -> Enclosure:
+    if isinstance(other, Enclosure):
+        return bounds.product(_enclosure(input), _reciprocal(other))
     if not isinstance(other, int | float) or other == 0:
-        raise UnsupportedOperation("no bound is known for a division by anything but a number")
+        raise UnsupportedOperation("no bound is known for a division by anything but a number or a constant")
     divisor = float(other)
     return _enclosure(input).each(lambda value: divide_by_number(value, divisor))
+
+
+def _reciprocal(x: Enclosure) -> Enclosure:
+    """1 / x where x is the same in both networks and its sign is known, as in a normalisation by a buffer."""
+    same = (x.shift.low == 0) & (x.shift.high == 0)
+    signed = (x.target.low > 0) | (x.target.high < 0)
+    if not bool((same & signed).all()):
+        raise UnsupportedOperation("no bound is known for a division by something that differs or may be zero")
+    inverse = Interval(round_down(1.0 / x.target.high), round_up(1.0 / x.target.low))
+    return Enclosure(inverse, inverse, x.shift)
 
 
 def _negate(input: Any) -> Enclosure:

@@ -258,7 +258,7 @@ def test_functions(name: str) -> None:
 
 UNKNOWN = {
     "cumsum": lambda x: x.cumsum(1),
-    "division": lambda x: x / (1 + x.abs()),
+    "division": lambda x: x / x,
     "random": lambda x: F.dropout(x, 0.0, training=True),
     "matmul": lambda x: x @ x.transpose(2, 3),
     "divisor": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
@@ -347,3 +347,14 @@ def test_rounding_is_covered_where_everything_cancels(seed: int) -> None:
     ticket = exact(positive, x.clamp(min=0)) + exact(negative, (-x).clamp(min=0))
     for interval, value in ((out.target, target), (out.ticket, ticket), (out.shift, ticket - target)):
         assert Fraction(interval.low.item()) <= value <= Fraction(interval.high.item())
+
+
+def test_a_divisor_that_differs_between_the_networks_is_refused() -> None:
+    model = Lambda(lambda x: 1 / (1 + x.abs())).double()
+    x = torch.ones((1, *SHAPE), dtype=torch.float64)
+    assert propagate(trace(model, x), {}, -x, x)  # the same in both networks, and never 0
+    weight = model.layer.weight.detach()
+    bias = model.layer.bias.detach()
+    off = MergedLayer(weight + 0.1, None, bias, torch.zeros_like(weight), None, torch.zeros_like(bias))
+    with pytest.raises(UnsupportedOperation, match="differs or may be zero"):
+        propagate(trace(model, x), {"layer": off}, -x, x)

@@ -115,3 +115,32 @@ def test_kernel_errors_are_relative_and_by_block(ticket: sslth.Ticket, trained: 
     assert np.allclose(report.kernel_error_per_block["conv2"]["positive"], expected.numpy())
     assert report.kernel_error["conv2"] == pytest.approx(float(expected.max()))
     assert set(report.kernel_error) == {"conv1", "conv2", "linear"}
+
+
+@pytest.mark.parametrize("std", [[0.3, -2.0], [0.0, 1.0]])
+def test_inputs_normalised_by_buffers(std: list[float]) -> None:
+    class Normalising(nn.Module):
+        mean: torch.Tensor
+        std: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.tensor([0.4, 0.1])[:, None, None])
+            self.register_buffer("std", torch.tensor(std)[:, None, None])
+            self.conv = nn.Conv2d(2, 3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv((x - self.mean) / self.std)
+
+    torch.manual_seed(0)
+    model, x = Normalising().eval(), torch.rand(40, 2, 5, 5)
+    if 0.0 in std:
+        with pytest.raises(InvalidInputError, match=r"not finite|fails"):
+            sslth.certify(sslth.extract(model, x, width=50, low=0.0, progress=False), model)
+        return
+    ticket = sslth.extract(model, x, width=300, low=0.0, high=1.0, progress=False)
+    report = sslth.certify(ticket, model, data=x)
+    assert report.reason is None
+    seen = largest_difference(ticket, model, x).numpy()
+    assert (report.upper_per_output >= seen - 1e-12).all()
+    assert report.upper < 20 * report.lower
