@@ -28,6 +28,7 @@ lint: $(VENV)/.test-ready
 bench: $(VENV)/.demo-ready
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.generator
+	$(BIN)/python -m benchmarks.pursuit
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -97,7 +97,7 @@ class Store:
         try:
             with self._explained("open"):
                 self._prepare()
-        except BaseException:
+        except BaseException:  # also Ctrl-C: whatever it is, it is raised again with the file closed
             self._connection.close()
             raise
 
