@@ -25,7 +25,7 @@ _NORMALS = 20_000_000
 def main() -> None:
     """Print a table."""
     torch.set_num_threads(1)
-    print("ns a normal, one core, best of 5; 'in cache' draws the same 1 MiB again and again")
+    print("one core, best of 5; 'in cache' draws the same 1 MiB again and again; a row takes 4 * ceil(d / 4) normals")
     for d, count in [(d, n) for n in (1 << 18, _NORMALS) for d in (9, 10, 72, 144, 576)]:
         rows = np.empty((count // d, d), dtype=np.float32)
         filters = np.arange(len(rows), dtype=np.uint32)
@@ -45,7 +45,9 @@ def main() -> None:
                 draw_normal_rows(np.uint32(1), np.uint32(2), filters, scales, np.uint32(0), word, rows)
 
         where = "to memory" if count == _NORMALS else "in cache "
-        print(f"  sslth, d = {d:4d}, {where}    {_best(draw) / rows.size / repetitions * 1e9:6.2f}")
+        entry = _best(draw) / rows.size / repetitions * 1e9
+        normal = entry * d / (4 * ((d + 3) // 4))
+        print(f"  sslth, d = {d:4d}, {where}    {normal:6.2f} ns a normal, {entry:6.2f} ns an entry")
     rng = np.random.Generator(np.random.Philox(0))
     out = np.empty(_NORMALS, dtype=np.float32)
     numpy_seconds = _best(lambda: rng.standard_normal(out=out, dtype=np.float32))

@@ -9,6 +9,7 @@ from scipy import stats
 
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.draw_instance import draw_instance
+from sslth.subset_sum.kernels.draw import draw_normal_rows
 from sslth.subset_sum.kernels.normal import normals_of_words
 from sslth.subset_sum.kernels.philox import philox_tile
 from sslth.subset_sum.random_weights import Part, counter_word, draw_column, draw_rows, draw_words
@@ -197,3 +198,23 @@ def test_words_are_what_rows_are_made_of() -> None:
     filters = np.arange(5, dtype=np.uint32)
     words = draw_words(4, 0, Part.U, 1, filters, 6)
     assert np.array_equal(normals(words.ravel()), draw_rows(4, 0, Part.U, 1, filters, 6).ravel().astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [*range(1, 18), 63, 64, 65, 66, 144, 2047, 2048, 2049, 5001])
+def test_rows_fill_their_place_and_nothing_else(d: int, dtype: type) -> None:
+    """Rows are written by fixed stores wider than they are: none may end outside, whatever the number of rows."""
+    tile_rows = max(1, 512 // ((d + 3) // 4))
+    for count in sorted({1, 2, 3, 4, tile_rows - 1, tile_rows, tile_rows + 1, tile_rows + 2} - {0}):
+        if count * d > 4096:
+            continue
+        filters = np.arange(10, 10 + count, dtype=np.uint32)
+        scales = np.linspace(0.5, 2.0, count, dtype=np.float32)
+        buffer = np.full(count * d + 16, 7.5, dtype=dtype)
+        rows = buffer[8:-8].reshape(count, d)
+        word = np.uint32(counter_word(1, Part.U))
+        draw_normal_rows(np.uint32(5), np.uint32(0), filters, scales, np.uint32(2), word, rows)
+        words = draw_words(5, 1, Part.U, 2, filters, d)
+        expected = normals(words.ravel()).reshape(count, d).astype(np.float64) * scales[:, None].astype(np.float64)
+        assert np.array_equal(rows, expected.astype(dtype))
+        assert np.all(buffer[:8] == 7.5) and np.all(buffer[-8:] == 7.5)

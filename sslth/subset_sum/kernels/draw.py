@@ -71,8 +71,70 @@ def draw_word_rows(key_low, key_high, filters, channel, layer_part, first_group,
 def draw_normal_rows(key_low, key_high, filters, scales, channel, layer_part, rows_out):
     """rows_out[r] = scales[r] * (standard normals of filter filters[r]); the product of two float32 is exact.
 
-    filters uint32[k]; scales float32[k]; rows_out float64[k, d] or float32[k, d], written. O(k d).
+    filters uint32[k]; scales float32[k]; rows_out float64[k, d] or float32[k, d], C-contiguous, written. O(k d).
     """
+    rows, d = rows_out.shape
+    groups = (d + 3) // 4
+    if groups <= TILE:
+        _draw_short_rows(key_low, key_high, filters, scales, channel, layer_part, rows_out)
+    else:
+        _draw_long_rows(key_low, key_high, filters, scales, channel, layer_part, rows_out)
+
+
+@njit
+def _draw_short_rows(key_low, key_high, filters, scales, channel, layer_part, rows_out):
+    """Whole rows to a tile. What a tile's counters have in common with the last one's is computed once."""
+    rows, d = rows_out.shape
+    groups = (d + 3) // 4
+    flat = rows_out.reshape(rows * d)
+    w0 = np.empty(TILE, np.uint32)
+    w1 = np.empty(TILE, np.uint32)
+    w2 = np.empty(TILE, np.uint32)
+    w3 = np.empty(TILE, np.uint32)
+    factors = np.empty(TILE, np.float64)
+    normals = np.empty(4 * TILE, np.float32)
+    scaled = np.empty(4 * TILE, rows_out.dtype)
+    group_of = np.empty(TILE, np.uint32)
+    row_of = np.empty(TILE, np.uint64)
+    place_of = np.empty(TILE, np.uint64)  # unsigned: an index that may be negative is not a vector store
+    for i in range(TILE):
+        row, group = divmod(i, groups)
+        group_of[i] = group
+        row_of[i] = row
+        place_of[i] = row * d + 4 * group
+    rows_per_tile = TILE // groups
+    for first in range(0, rows, rows_per_tile):
+        here = min(rows_per_tile, rows - first)
+        size = here * groups
+        tile_filters = filters[first : first + here]
+        tile_scales = scales[first : first + here]
+        for i in range(size):
+            w1[i] = tile_filters[row_of[i]]
+            factors[i] = tile_scales[row_of[i]]
+        for i in range(size):
+            w0[i] = group_of[i]
+            w2[i] = channel
+            w3[i] = layer_part
+        philox_tile(key_low, key_high, w0, w1, w2, w3, size)
+        interleaved_normals(w0, w1, w2, w3, normals, size)
+        tile_out = flat[first * d : (first + here) * d]
+        if d % 4 == 0:
+            multiply_groups(factors, normals, tile_out, size)
+            continue
+        multiply_groups(factors, normals, scaled, size)
+        if d < 64:  # four fixed stores a group: what a row's last group writes too far, the next row overwrites
+            fixed = max(0, here - (3 if d == 1 else 1))  # rows from which the three numbers too many stay in the tile
+            copy_groups(scaled, place_of, tile_out, fixed * groups)
+            for row in range(fixed, here):
+                copy_row(scaled[4 * row * groups :], tile_out[row * d :], d)
+        else:
+            for row in range(here):
+                copy_row(scaled[4 * row * groups :], tile_out[row * d :], d)
+
+
+@njit
+def _draw_long_rows(key_low, key_high, filters, scales, channel, layer_part, rows_out):
+    """Many tiles to a row: rows of more than 4 * TILE entries."""
     rows, d = rows_out.shape
     groups = (d + 3) // 4
     w0 = np.empty(TILE, np.uint32)
@@ -80,29 +142,58 @@ def draw_normal_rows(key_low, key_high, filters, scales, channel, layer_part, ro
     w2 = np.empty(TILE, np.uint32)
     w3 = np.empty(TILE, np.uint32)
     normals = np.empty(4 * TILE, np.float32)
-    row = group = done = 0
-    while done < rows * groups:
-        size = min(TILE, rows * groups - done)
-        set_counters(w0, w1, w2, w3, filters, channel, layer_part, row, group, groups, size)
-        philox_tile(key_low, key_high, w0, w1, w2, w3, size)
-        for i in range(size):
-            normals[4 * i] = word_to_normal(w0[i])
-            normals[4 * i + 1] = word_to_normal(w1[i])
-            normals[4 * i + 2] = word_to_normal(w2[i])
-            normals[4 * i + 3] = word_to_normal(w3[i])
-        position = 0
-        while position < size:  # copy whole stretches of a row
-            e = 4 * group
-            stretch = min(size - position, groups - group)
-            scale = np.float64(scales[row])
-            count = min(4 * stretch, d - e)
-            source = normals[4 * position : 4 * position + count]
-            place = rows_out[row, e : e + count]
+    for row in range(rows):
+        scale = np.float64(scales[row])
+        for start in range(0, groups, TILE):
+            size = min(TILE, groups - start)
+            for i in range(size):
+                w0[i] = np.uint32(start + i)
+                w1[i] = filters[row]
+                w2[i] = channel
+                w3[i] = layer_part
+            philox_tile(key_low, key_high, w0, w1, w2, w3, size)
+            interleaved_normals(w0, w1, w2, w3, normals, size)
+            count = min(4 * size, d - 4 * start)
+            place = rows_out[row, 4 * start : 4 * start + count]
             for j in range(count):
-                place[j] = scale * np.float64(source[j])
-            position += stretch
-            group += stretch
-            if group == groups:
-                group = 0
-                row += 1
-        done += size
+                place[j] = scale * np.float64(normals[j])
+
+
+@njit
+def interleaved_normals(w0, w1, w2, w3, normals, size):
+    """normals[4 i + c] = word_to_normal(wc[i]) for i < size."""
+    for i in range(size):
+        normals[4 * i] = word_to_normal(w0[i])
+        normals[4 * i + 1] = word_to_normal(w1[i])
+        normals[4 * i + 2] = word_to_normal(w2[i])
+        normals[4 * i + 3] = word_to_normal(w3[i])
+
+
+@njit
+def multiply_groups(factors, normals, out, size):
+    """out[4 i + c] = factors[i] * normals[4 i + c] for i < size."""
+    for i in range(size):
+        factor = factors[i]
+        out[4 * i] = factor * np.float64(normals[4 * i])
+        out[4 * i + 1] = factor * np.float64(normals[4 * i + 1])
+        out[4 * i + 2] = factor * np.float64(normals[4 * i + 2])
+        out[4 * i + 3] = factor * np.float64(normals[4 * i + 3])
+
+
+@njit
+def copy_groups(scaled, place_of, out, size):
+    """out[place_of[i] + c] = scaled[4 i + c] for c < 4, i < size in rising order."""
+    for i in range(size):
+        place = place_of[i]
+        a, b, c, e = scaled[4 * i], scaled[4 * i + 1], scaled[4 * i + 2], scaled[4 * i + 3]
+        out[place] = a
+        out[place + np.uint64(1)] = b
+        out[place + np.uint64(2)] = c
+        out[place + np.uint64(3)] = e
+
+
+@njit
+def copy_row(source, place, count):
+    """place[:count] = source[:count]."""
+    for j in range(count):
+        place[j] = source[j]
