@@ -54,7 +54,8 @@ def draw_rows(
 ) -> npt.NDArray[np.float64]:
     """Entries 0 to d - 1 of the given filters, each row times its scale, as float64[k, d].
 
-    A product of two float32 numbers is exact in float64. O(k d), at most 1.5 ns for each of the 4 ceil(d / 4) normals of a row.
+    A product of two float32 numbers is exact in float64. O(k d),
+    at most 1.5 ns for each of the 4 ceil(d / 4) normals of a row.
     """
     rows = np.empty((filters.size, d))
     factors = np.ones(filters.size, dtype=np.float32) if scales is None else scales

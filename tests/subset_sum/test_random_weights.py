@@ -217,4 +217,5 @@ def test_rows_fill_their_place_and_nothing_else(d: int, dtype: type) -> None:
         words = draw_words(5, 1, Part.U, 2, filters, d)
         expected = normals(words.ravel()).reshape(count, d).astype(np.float64) * scales[:, None].astype(np.float64)
         assert np.array_equal(rows, expected.astype(dtype))
-        assert np.all(buffer[:8] == 7.5) and np.all(buffer[-8:] == 7.5)
+        assert np.all(buffer[:8] == 7.5)
+        assert np.all(buffer[-8:] == 7.5)

@@ -73,9 +73,7 @@ def draw_normal_rows(key_low, key_high, filters, scales, channel, layer_part, ro
 
     filters uint32[k]; scales float32[k]; rows_out float64[k, d] or float32[k, d], C-contiguous, written. O(k d).
     """
-    rows, d = rows_out.shape
-    groups = (d + 3) // 4
-    if groups <= TILE:
+    if rows_out.shape[1] <= 4 * TILE:
         _draw_short_rows(key_low, key_high, filters, scales, channel, layer_part, rows_out)
     else:
         _draw_long_rows(key_low, key_high, filters, scales, channel, layer_part, rows_out)
