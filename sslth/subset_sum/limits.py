@@ -8,11 +8,29 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import FrameType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from sslth.subset_sum.solution import StoppedBy
 
-__all__ = ["Limits", "interruptible"]
+__all__ = ["Limits", "Norm", "interruptible"]
+
+
+class Norm(StrEnum):
+    """How the length of a residual is measured: its largest absolute entry, or its Euclidean length."""
+
+    SUP = "sup"
+    L2 = "l2"
+
+    def of(self, residuals: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """The norm along the last axis, in float64 arithmetic; float64[...] of float[..., d]."""
+        if self is Norm.SUP:
+            return np.asarray(np.abs(residuals).max(axis=-1), dtype=np.float64)
+        return np.asarray(np.linalg.norm(residuals, axis=-1), dtype=np.float64)
 
 
 @dataclass
@@ -29,6 +47,8 @@ class Limits:
         Partial sums that may be visited. The only limit that gives the same answer on every machine.
     seed : int
         For solvers that make random choices.
+    norm : Norm
+        What the error of a subset is. Solvers that know the sup norm alone are never called with another.
     clock : callable
         Seconds, monotonic; tests pass their own.
     """
@@ -37,6 +57,7 @@ class Limits:
     time_limit: float | None = None
     max_work: int | None = None
     seed: int = 0
+    norm: Norm = Norm.SUP
     clock: Callable[[], float] = time.monotonic
     interrupted: threading.Event = field(default_factory=threading.Event)
     started: float = field(init=False)

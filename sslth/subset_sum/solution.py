@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -73,6 +75,8 @@ class Certificate:
         `sum(samples[subset]) - target`, each entry correctly rounded.
     error : float
         The sup norm of the exact residual, rounded up.
+    magnitudes : float64[d]
+        |exact residual|, each entry rounded up.
     has_wanted_size : bool
         Whether the number of rows is what the instance asks for.
     """
@@ -80,7 +84,22 @@ class Certificate:
     subset: IntArray
     residual: npt.NDArray[np.float64]
     error: float
+    magnitudes: npt.NDArray[np.float64]
     has_wanted_size: bool
+
+    @property
+    def l2_error(self) -> float:
+        """The Euclidean length of `magnitudes`, rounded up: at least that of the exact residual, and 2**-52 near."""
+        largest = self.error
+        if largest == 0.0:
+            return 0.0
+        square = sum(Fraction(entry) ** 2 for entry in self.magnitudes.tolist())
+        length = largest * float(np.linalg.norm(self.magnitudes / largest))
+        while math.isfinite(length) and Fraction(length) ** 2 < square:
+            length = math.nextafter(length, math.inf)
+        while length > 0.0 and Fraction(math.nextafter(length, 0.0)) ** 2 >= square:
+            length = math.nextafter(length, 0.0)
+        return length
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +111,8 @@ class Solution:
     subset : int64[k]
         Sorted row indices.
     error : float
-        Sup norm of `sum(samples[subset]) - target`, recomputed exactly and rounded up; inf with INFEASIBLE.
+        Sup norm (or the norm that was asked for) of `sum(samples[subset]) - target`, recomputed exactly and rounded up;
+        inf with INFEASIBLE.
     lower_bound : float
         Proven lower bound on the best possible error, rounded down; 0.0 if there is none.
     status : Status

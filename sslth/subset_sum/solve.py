@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.arguments import non_negative, seed_number, whole_number
 from sslth.subset_sum.instance import Instance
-from sslth.subset_sum.limits import Limits, interruptible
+from sslth.subset_sum.limits import Limits, Norm, interruptible
 from sslth.subset_sum.solution import Outcome, Solution, Solutions, Status, StoppedBy
 from sslth.subset_sum.solvers import REGISTRY, Solver, make_solver
 from sslth.subset_sum.verify import verify
@@ -26,6 +26,7 @@ def solve(
     time_limit: float | None = 10.0,
     max_work: int | None = None,
     seed: int = 0,
+    norm: str = "sup",
 ) -> Solution:
     """Find a subset of rows whose sum is close to the target in the sup norm.
 
@@ -42,6 +43,9 @@ def solve(
         Partial sums that may be visited: the limit that gives the same answer on every machine.
     seed : int
         For solvers that choose at random. Same seed, same answer, unless the clock stopped it.
+    norm : "sup" or "l2"
+        What the error is: the largest absolute entry of the residual, or its Euclidean length, which not every solver
+        can minimise.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def solve(
     >>> solution.subset, solution.error, solution.status.value
     (array([0, 2]), 0.0, 'OPTIMAL')
     """
-    limits = _checked_limits(tolerance, time_limit, max_work, seed)
+    limits = _checked_limits(tolerance, time_limit, max_work, seed, norm)
     chosen = make_solver(solver)
     with interruptible(limits):
         return solve_within(instance, chosen, limits)
@@ -74,6 +78,9 @@ def solve_within(instance: Instance, solver: Solver, limits: Limits) -> Solution
     """`solve` for callers that own the clock, the work counter and Ctrl-C."""
     if not instance.is_feasible:
         return _infeasible(instance, solver.name, limits)
+    refusal = REGISTRY[solver.name].refusal(instance, limits.norm) if solver.name in REGISTRY else None
+    if refusal is not None:
+        raise InvalidInputError(f'{solver.name} {refusal}; use solver="auto"')
     outcome = solver(instance, limits)
     return _checked(instance, outcome, solver.name, limits)
 
@@ -88,6 +95,7 @@ def solve_many(
     time_limit: float | None = 10.0,
     max_work: int | None = None,
     seed: int = 0,
+    norm: str = "sup",
 ) -> Solutions:
     """Solve for many targets, over shared samples or one sample array a target.
 
@@ -97,7 +105,7 @@ def solve_many(
     targets : float64[m, d]
     cardinality, max_cardinality : int, optional
         As in `Instance`, the same for all.
-    solver, tolerance, time_limit, max_work, seed
+    solver, tolerance, time_limit, max_work, seed, norm
         As in `solve`; the limits are those of each target.
 
     Returns
@@ -126,7 +134,7 @@ def solve_many(
     chosen = make_solver(solver)
     answers = []
     for index, goal in enumerate(goals):
-        limits = _checked_limits(tolerance, time_limit, max_work, seed)
+        limits = _checked_limits(tolerance, time_limit, max_work, seed, norm)
         instance = Instance(rows if rows.ndim == 2 else rows[index], goal, cardinality, max_cardinality)
         with interruptible(limits):
             answers.append(solve_within(instance, chosen, limits))
@@ -146,12 +154,15 @@ def solvers() -> dict[str, str]:
     return {name: entry.purpose for name, entry in REGISTRY.items()}
 
 
-def _checked_limits(tolerance: Any, time_limit: Any, max_work: Any, seed: Any) -> Limits:
+def _checked_limits(tolerance: Any, time_limit: Any, max_work: Any, seed: Any, norm: Any) -> Limits:
+    if norm not in tuple(Norm):
+        raise InvalidInputError(f'norm is {norm!r}; it must be "sup" or "l2"')
     return Limits(
         tolerance=None if tolerance is None else non_negative(tolerance, "tolerance"),
         time_limit=None if time_limit is None else non_negative(time_limit, "time_limit"),
         max_work=None if max_work is None else whole_number(max_work, "max_work", 1, 2**63 - 1),
         seed=seed_number(seed),
+        norm=Norm(norm),
     )
 
 
@@ -190,7 +201,8 @@ def _checked(instance: Instance, outcome: Outcome, solver: str, limits: Limits) 
         raise RuntimeError(f"the solver {solver} returned no subset of {instance!r}: {mistake}") from mistake
     if not certificate.has_wanted_size:
         raise RuntimeError(f"the solver {solver} returned {certificate.subset.size} rows for {instance!r}")
-    error, lower_bound = certificate.error, max(0.0, outcome.lower_bound)
+    error = certificate.error if limits.norm is Norm.SUP else certificate.l2_error
+    lower_bound = max(0.0, outcome.lower_bound)
     if outcome.stopped_by is StoppedBy.PROOF:
         lower_bound = max(lower_bound, math.nextafter(error, 0.0))
     if lower_bound > error:

@@ -64,6 +64,7 @@ def verify(instance: Instance, subset: npt.ArrayLike) -> Certificate:
         subset=chosen,
         residual=residual,
         error=float(magnitude.max()),
+        magnitudes=magnitude,
         has_wanted_size=instance.smallest_size <= size <= instance.largest_size,
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Protocol
 
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.instance import Instance
-from sslth.subset_sum.limits import Limits
+from sslth.subset_sum.limits import Limits, Norm
 from sslth.subset_sum.solution import Outcome
 
 __all__ = ["REGISTRY", "Entry", "Solver", "make_solver"]
@@ -27,32 +28,101 @@ class Solver(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a solver lives and what it is for."""
+    """Where a solver lives, what it is for, and which instances it takes.
+
+    Attributes
+    ----------
+    module, attribute : str
+        The solver's class, without arguments its default hyper-parameters.
+    purpose : str
+        One line for people who choose.
+    proves : bool
+        Whether it can prove an optimum.
+    sizes : bool
+        Whether it honours `cardinality` and `max_cardinality`.
+    norms : tuple of Norm
+    largest_n, largest_d, largest_entries : int or None
+        Instances beyond (rows, coordinates, rows * coordinates) are refused.
+    needs : str or None
+        A module that must be importable: an extra that the package does not depend on.
+    """
 
     module: str
     attribute: str
     purpose: str
+    proves: bool = False
+    sizes: bool = True
+    norms: tuple[Norm, ...] = (Norm.SUP,)
+    largest_n: int | None = None
+    largest_d: int | None = None
+    largest_entries: int | None = None
+    needs: str | None = None
 
     def make(self) -> Solver:
         """Import the module and build the solver with its default hyper-parameters."""
         solver: Solver = getattr(import_module(f"{__name__}.{self.module}"), self.attribute)()
         return solver
 
+    def refusal(self, instance: Instance, norm: Norm = Norm.SUP) -> str | None:
+        """Why this solver cannot take the instance, as the end of a sentence; None if it can."""
+        n, d = instance.n, instance.d
+        if norm not in self.norms:
+            return f'knows the norm {self.norms[0].value} only; norm="{norm.value}" was asked for'
+        if not self.sizes and (instance.cardinality is not None or instance.max_cardinality is not None):
+            return "honours no cardinality"
+        if self.largest_n is not None and n > self.largest_n:
+            return f"takes at most {self.largest_n} rows, but the instance has {n}"
+        if self.largest_d is not None and d > self.largest_d:
+            return f"takes at most {self.largest_d} coordinates, but the instance has {d}"
+        if self.largest_entries is not None and n * d > self.largest_entries:
+            return f"takes at most n * d = {self.largest_entries}, but the instance has {n * d}"
+        if self.needs is not None and find_spec(self.needs) is None:
+            return f"needs the package {self.needs}, which is not installed"
+        return None
+
+
+_BOTH_NORMS = (Norm.SUP, Norm.L2)
 
 REGISTRY: dict[str, Entry] = {
-    "auto": Entry("auto", "Auto", "chooses among the others by n, d and the wanted size of the subset"),
-    "brute_force": Entry("brute_force", "BruteForce", "n <= 24: every subset, in Gray-code order; proves the optimum"),
-    "meet_in_the_middle": Entry(
-        "meet_in_the_middle", "MeetInTheMiddle", "n <= 48 or so: two sorted halves; proves the optimum"
+    "auto": Entry(
+        "auto",
+        "Auto",
+        "chooses among the others by n, d and the wanted size of the subset",
+        proves=True,
+        norms=_BOTH_NORMS,
     ),
-    "cp_sat": Entry("cp_sat", "CpSat", "OR-Tools CP-SAT on scaled integers: proves what it can, n * d <= 100,000"),
+    "brute_force": Entry(
+        "brute_force",
+        "BruteForce",
+        "n <= 24: every subset, in Gray-code order; proves the optimum",
+        proves=True,
+        largest_n=24,
+    ),
+    "meet_in_the_middle": Entry(
+        "meet_in_the_middle",
+        "MeetInTheMiddle",
+        "n <= 48 or so: two sorted halves; proves the optimum",
+        proves=True,
+    ),
+    "cp_sat": Entry(
+        "cp_sat",
+        "CpSat",
+        "OR-Tools CP-SAT on scaled integers: proves what it can, n * d <= 100,000",
+        proves=True,
+        largest_entries=100_000,
+        needs="ortools",
+    ),
     "sorted_pursuit": Entry(
         "sorted_pursuit",
         "SortedPursuit",
         "large n, d from 10 to 600: one pass by falling norm, then a beam; small error",
+        norms=_BOTH_NORMS,
     ),
     "best_first_pursuit": Entry(
-        "best_first_pursuit", "BestFirstPursuit", "large n: the best row at each step; the fewest rows"
+        "best_first_pursuit",
+        "BestFirstPursuit",
+        "large n: the best row at each step; the fewest rows",
+        norms=_BOTH_NORMS,
     ),
 }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sslth.subset_sum.instance import Instance
-from sslth.subset_sum.limits import Limits
+from sslth.subset_sum.limits import Limits, Norm
 from sslth.subset_sum.solution import Outcome, StoppedBy
 from sslth.subset_sum.solvers import REGISTRY
 from sslth.subset_sum.verify import verify
@@ -36,6 +36,8 @@ class Auto:
         tried: list[dict[str, Any]] = []
         found_by = self.name
         for name in _portfolio(instance):
+            if REGISTRY[name].refusal(instance, limits.norm) is not None:
+                continue
             if best is not None and (limits.exceeded(work) or limits.is_met_by(best_error)):
                 break
             outcome = REGISTRY[name].make()(instance, _what_is_left(limits, work))
@@ -43,11 +45,14 @@ class Auto:
             lower_bound = max(lower_bound, outcome.lower_bound)
             if outcome.subset is None:
                 continue
-            error = verify(instance, outcome.subset).error
+            certificate = verify(instance, outcome.subset)
+            error = certificate.error if limits.norm is Norm.SUP else certificate.l2_error
             tried.append({"solver": name, "error": error, "stopped_by": outcome.stopped_by.value})
             # a proof wins a tie, so that its status is not lost
             if best is None or error < best_error or outcome.stopped_by is StoppedBy.PROOF:
                 best, best_error, found_by = outcome, error, name
+            if outcome.stopped_by is StoppedBy.PROOF:
+                break
         if best is None:
             return Outcome(None, limits.exceeded(work) or StoppedBy.DONE, lower_bound, work, {"tried": tried})
         stopped_by = best.stopped_by
@@ -60,7 +65,7 @@ class Auto:
 
 def _portfolio(instance: Instance) -> list[str]:
     if instance.n <= _LARGEST_ENUMERATION:
-        return ["brute_force"]
+        return ["brute_force", "best_first_pursuit"]
     if instance.n <= _LARGEST_EXACT:
         return ["sorted_pursuit", "meet_in_the_middle"]
     if instance.n * instance.d <= _ENTRIES_FOR_BEST_FIRST or instance.max_cardinality is not None:

@@ -77,7 +77,7 @@ def improve_by_flips_and_swaps(
     stopped_by = StoppedBy.DONE
 
     def within_tolerance() -> bool:
-        return limits.is_met_by(float(np.ldexp(np.abs(residual).max(), -shift)))
+        return limits.is_met_by(float(np.ldexp(limits.norm.of(residual), -shift)))
 
     while not finished:
         allowed = instance.smallest_size <= count <= instance.largest_size

@@ -144,7 +144,7 @@ class _Search:
             self.rows, self.norms, tail, share, self.residual, self.count, weight, parents, choices, residuals, counts
         )
         self.work += steps * beam
-        errors = np.abs(residuals[last, :states]).max(axis=1)
+        errors = self.limits.norm.of(residuals[last, :states])
         if wanted is not None:  # counts are relative to the wanted size: 0 is right
             off = np.abs(np.rint(counts[last, :states]))
             errors = np.where(off == off.min(), errors, np.inf)
@@ -155,12 +155,12 @@ class _Search:
             state = int(parents[step, state])
 
     def fall_back_to_empty(self) -> None:
-        if np.abs(self.residual).max() >= np.abs(self.target).max():
+        if self.limits.norm.of(self.residual) >= self.limits.norm.of(self.target):
             self.keep[:] = False
             self.residual = self.target.copy()
 
     def outcome(self, stopped: StoppedBy | None) -> Outcome:
-        error = float(np.ldexp(np.abs(self.residual).max(), -self.shift))
+        error = float(np.ldexp(self.limits.norm.of(self.residual), -self.shift))
         if stopped is None:
             stopped = StoppedBy.TOLERANCE if self.limits.is_met_by(error) else StoppedBy.DONE
         return Outcome(np.flatnonzero(self.keep), stopped, work=self.work, details={"beam": self.beam})
