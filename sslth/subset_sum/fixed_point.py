@@ -286,6 +286,11 @@ class CandidateBuffer:
         return int(self.control[1])
 
     @property
+    def is_settled(self) -> bool:
+        """Whether nothing better can exist: the best error cannot be below the distance from the box."""
+        return self.conclusive_bound < self.grid.floor
+
+    @property
     def conclusive_bound(self) -> int:
         """A pass that accepts integer errors up to here has seen every possible minimiser."""
         return self.best + self.grid.band
@@ -325,6 +330,30 @@ class CandidateBuffer:
         if count == self.capacity:
             self._compact()
 
+    def absorb(self, errors: IntArray, codes: IntArray) -> None:
+        """Take over what another buffer accepted, in order, by the rules of this one."""
+        start = 0
+        while start < errors.size:
+            count = int(self.control[0])
+            stop = min(errors.size, start + self.capacity - count)
+            part = errors[start:stop]
+            before = self.best
+            self.control[1] = min(before, int(part.min()))
+            band = int(self.control[2])
+            limit = min(int(self.control[3]), self.best + band)
+            near = np.flatnonzero(part <= limit)
+            if band < 0 and self.best < before:  # strict improvements only: the first of the best will do
+                near = np.flatnonzero(part == self.best)[:1]
+            self.errors[count : count + near.size] = part[near]
+            self.codes[count : count + near.size] = codes[start:stop][near]
+            self.control[0] += near.size
+            self.settle()
+            start = stop
+
+    def meets_tolerance(self, subset: IntArray) -> bool:
+        """Whether the true error of a subset is within the tolerance."""
+        return self.limits.is_met_by(verify(self.instance, subset).error)
+
     def subsets(self) -> list[IntArray]:
         """The subsets that may be minimisers, the incumbent first where it is one."""
         limit = self.best + max(0, self.grid.band)
@@ -346,7 +375,7 @@ class CandidateBuffer:
         if (
             self.limits.tolerance is not None
             and error <= self.tolerance_points
-            and self.limits.is_met_by(verify(self.instance, subset).error)
+            and self.meets_tolerance(subset)
         ):
             self.within_tolerance = subset
 

@@ -9,6 +9,7 @@ import pytest
 from exact_cases import CASES, check_proof, true_error
 
 from sslth.errors import InvalidInputError
+from sslth.subset_sum.draw_instance import draw_instance
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.meet_in_the_middle import bound_cells, join_cells, merge_sorted, split_cells
 from sslth.subset_sum.limits import Limits
@@ -116,8 +117,8 @@ def test_many_ties_within_the_rounding_end_with_a_bound_instead_of_a_proof():
 
 
 def test_too_little_memory_says_how_much_is_needed():
-    instance = Instance(np.random.default_rng(0).standard_normal((60, 2)), [0.0, 0.1])
-    with pytest.raises(InvalidInputError, match=r"needs \d.* GiB for Instance\(n=60, d=2\), but may use 1 GiB; use"):
+    instance = Instance(np.random.default_rng(0).standard_normal((110, 2)), [0.0, 0.1])
+    with pytest.raises(InvalidInputError, match=r"needs \d.* GiB for Instance\(n=110, d=2\), but may use 1 GiB; use"):
         MeetInTheMiddle()(instance, Limits())
     with pytest.raises(InvalidInputError, match=r"needs more than 2\*\*"):
         MeetInTheMiddle()(Instance(np.random.default_rng(0).standard_normal((5000, 2)), [0.0, 0.1]), Limits())
@@ -224,3 +225,12 @@ def test_the_join_sees_every_pair_within_the_bound_once(compiled, capacity):
     assert len(seen) == len(set(seen))
     assert sorted((p, q) for _, p, q in seen) == [tuple(pair) for pair in np.argwhere(distance <= 6).tolist()]
     assert all(error == distance[p, q] for error, p, q in seen)
+
+
+@pytest.mark.needs_jit
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_window_that_outgrows_the_best_error_is_still_searched(seed):
+    """A first pass that finds nothing proves nothing about errors between its window and the best error so far."""
+    instance = draw_instance("uniform", 24, 12, seed, cardinality=8)
+    exact = true_error(instance, BruteForce()(instance, Limits()).subset.tolist())
+    check_proof(instance, MeetInTheMiddle()(instance, Limits()), exact)

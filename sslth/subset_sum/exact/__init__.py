@@ -1,0 +1,1 @@
+"""What the exact solvers share: the halved problem, the two ways to join its halves, and the growing window."""
