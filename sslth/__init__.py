@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from sslth.cnn.extract import extract
     from sslth.cnn.ticket import Ticket
     from sslth.errors import InvalidInputError, SslthError, TicketFileError, UnsupportedModuleError
+    from sslth.subset_sum.count import count
     from sslth.subset_sum.draw_instance import draw_instance
     from sslth.subset_sum.instance import Instance
     from sslth.subset_sum.solution import Certificate, Solution, Solutions, Status
-    from sslth.subset_sum.solve import solve, solve_many, solvers
+    from sslth.subset_sum.solutions import solutions
+    from sslth.subset_sum.solve import solve, solvers
+    from sslth.subset_sum.solve_many import solve_many
     from sslth.subset_sum.verify import verify
     from sslth.theory.floors import first_moment_floor
 
@@ -36,11 +39,13 @@ _HOMES = {
     "TicketFileError": "sslth.errors",
     "UnsupportedModuleError": "sslth.errors",
     "certify": "sslth.cnn.certify",
+    "count": "sslth.subset_sum.count",
     "draw_instance": "sslth.subset_sum.draw_instance",
     "extract": "sslth.cnn.extract",
     "first_moment_floor": "sslth.theory.floors",
+    "solutions": "sslth.subset_sum.solutions",
     "solve": "sslth.subset_sum.solve",
-    "solve_many": "sslth.subset_sum.solve",
+    "solve_many": "sslth.subset_sum.solve_many",
     "solvers": "sslth.subset_sum.solve",
     "theory": "sslth.theory",
     "verify": "sslth.subset_sum.verify",
@@ -59,9 +64,11 @@ __all__ = [
     "TicketFileError",
     "UnsupportedModuleError",
     "certify",
+    "count",
     "draw_instance",
     "extract",
     "first_moment_floor",
+    "solutions",
     "solve",
     "solve_many",
     "solvers",

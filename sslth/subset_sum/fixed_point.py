@@ -20,6 +20,7 @@ __all__ = [
     "FixedPoint",
     "best_exactly",
     "equal_rows",
+    "exact_errors",
     "quick_subset",
     "to_fixed_point",
 ]
@@ -175,18 +176,23 @@ def best_exactly(instance: Instance, subsets: Iterable[npt.ArrayLike]) -> tuple[
 
     Cost O(number of subsets · k · d) additions of integers of at most 2,100 bits.
     """
-    exact, exponent = _exact_integers(np.vstack([instance.samples, instance.target]))
-    best: IntArray | None = None
-    best_error = 0
-    for subset in subsets:
-        chosen = np.asarray(subset, dtype=np.int64)
-        residual = exact[chosen].sum(axis=0) - exact[-1]
-        error = max(abs(int(entry)) for entry in residual)
-        if best is None or error < best_error:
-            best, best_error = chosen, error
-    if best is None:
+    known = [np.asarray(subset, dtype=np.int64) for subset in subsets]
+    if not known:
         raise ValueError("there is no subset to choose from")
-    return best, Fraction(best_error) * Fraction(2) ** exponent
+    errors = exact_errors(instance, known)
+    best = errors.index(min(errors))
+    return known[best], errors[best]
+
+
+def exact_errors(instance: Instance, subsets: Iterable[npt.ArrayLike]) -> list[Fraction]:
+    """The true error of each subset. Cost as `best_exactly`."""
+    exact, exponent = _exact_integers(np.vstack([instance.samples, instance.target]))
+    step = Fraction(2) ** exponent
+    errors = []
+    for subset in subsets:
+        residual = exact[np.asarray(subset, dtype=np.int64)].sum(axis=0) - exact[-1]
+        errors.append(max(abs(int(entry)) for entry in residual) * step)
+    return errors
 
 
 def _exact_integers(entries: FloatArray) -> tuple[npt.NDArray[np.object_], int]:
@@ -372,11 +378,7 @@ class CandidateBuffer:
         return best_exactly(self.instance, subsets)[0]
 
     def _offer(self, subset: IntArray, error: int) -> None:
-        if (
-            self.limits.tolerance is not None
-            and error <= self.tolerance_points
-            and self.meets_tolerance(subset)
-        ):
+        if self.limits.tolerance is not None and error <= self.tolerance_points and self.meets_tolerance(subset):
             self.within_tolerance = subset
 
     def _decoded(self, index: int) -> IntArray:

@@ -143,38 +143,96 @@ class Solution:
 
 @dataclass(frozen=True, eq=False)
 class Solutions(Sequence[Solution]):
-    """The answers of `solve_many`, one per target; a sequence of `Solution`."""
+    """The answers of `solve_many`, one per target; a sequence of `Solution`, each made when it is asked for.
 
-    items: tuple[Solution, ...]
+    Attributes
+    ----------
+    masks : bool[m, n]
+        True for the rows of each subset.
+    errors, lower_bounds : float64[m]
+        As in `Solution`.
+    status_codes : int8[m]
+        The status of each, as its place in `list(Status)`.
+    seconds : float64[m]
+        Where many were answered together, the share of each.
+    work : int64[m]
+        Partial sums visited.
+    by_tolerance : bool[m]
+        Where the search was stopped by the tolerance, not by a proof.
+    solver : str
+        The algorithm of the answers found together.
+    singles : dict
+        The answers that were found one by one, by their place.
+    """
+
+    masks: BoolArray
+    errors: npt.NDArray[np.float64]
+    lower_bounds: npt.NDArray[np.float64]
+    status_codes: npt.NDArray[np.int8]
+    seconds: npt.NDArray[np.float64]
+    work: IntArray
+    by_tolerance: BoolArray
+    solver: str
+    singles: dict[int, Solution] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for index, solution in self.singles.items():
+            self.masks[index] = solution.mask
+            self.errors[index] = solution.error
+            self.lower_bounds[index] = solution.lower_bound
+            self.status_codes[index] = _STATUSES.index(solution.status)
+            self.seconds[index] = solution.seconds
+            self.work[index] = solution.stats["work"]
+            self.by_tolerance[index] = solution.stats["stopped_by"] == StoppedBy.TOLERANCE.value
+        for array in (self.masks, self.errors, self.lower_bounds, self.status_codes, self.seconds, self.work):
+            array.flags.writeable = False
+
+    @classmethod
+    def empty(cls, m: int, n: int) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of m answers, to be filled in."""
+        return {
+            "masks": np.zeros((m, n), dtype=np.bool_),
+            "errors": np.full(m, np.inf),
+            "lower_bounds": np.zeros(m),
+            "status_codes": np.zeros(m, dtype=np.int8),
+            "seconds": np.zeros(m),
+            "work": np.zeros(m, dtype=np.int64),
+            "by_tolerance": np.zeros(m, dtype=np.bool_),
+        }
 
     def __len__(self) -> int:
-        return len(self.items)
+        return int(self.errors.size)
 
     def __iter__(self) -> Iterator[Solution]:
-        return iter(self.items)
+        return (self._solution(index) for index in range(len(self)))
 
     def __getitem__(self, index: Any) -> Any:
-        return self.items[index]
+        if isinstance(index, slice):
+            return tuple(self._solution(place) for place in range(len(self))[index])
+        return self._solution(range(len(self))[index])
 
     def __repr__(self) -> str:
-        return f"Solutions(m={len(self.items)})"
-
-    @property
-    def masks(self) -> BoolArray:
-        """bool[m, n]."""
-        return np.stack([solution.mask for solution in self.items])
-
-    @property
-    def errors(self) -> npt.NDArray[np.float64]:
-        """float64[m]."""
-        return np.array([solution.error for solution in self.items])
-
-    @property
-    def lower_bounds(self) -> npt.NDArray[np.float64]:
-        """float64[m]."""
-        return np.array([solution.lower_bound for solution in self.items])
+        return f"Solutions(m={len(self)})"
 
     @property
     def statuses(self) -> list[Status]:
         """One per target."""
-        return [solution.status for solution in self.items]
+        return [_STATUSES[code] for code in self.status_codes.tolist()]
+
+    def _solution(self, index: int) -> Solution:
+        if index in self.singles:
+            return self.singles[index]
+        stopped_by = StoppedBy.TOLERANCE if self.by_tolerance[index] else StoppedBy.PROOF
+        return Solution(
+            n=int(self.masks.shape[1]),
+            subset=np.flatnonzero(self.masks[index]).astype(np.int64),
+            error=float(self.errors[index]),
+            lower_bound=float(self.lower_bounds[index]),
+            status=_STATUSES[self.status_codes[index]],
+            solver=self.solver,
+            seconds=float(self.seconds[index]),
+            stats={"stopped_by": stopped_by.value, "work": int(self.work[index]), "answered_together": len(self)},
+        )
+
+
+_STATUSES = tuple(Status)

@@ -12,11 +12,11 @@ from sslth.errors import InvalidInputError
 from sslth.subset_sum.arguments import non_negative, seed_number, whole_number
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits, Norm, interruptible
-from sslth.subset_sum.solution import Outcome, Solution, Solutions, Status, StoppedBy
+from sslth.subset_sum.solution import Outcome, Solution, Status, StoppedBy
 from sslth.subset_sum.solvers import REGISTRY, Solver, make_solver
 from sslth.subset_sum.verify import verify
 
-__all__ = ["solve", "solve_many", "solvers"]
+__all__ = ["checked_limits", "solve", "solve_within", "solvers"]
 
 
 def solve(
@@ -68,7 +68,7 @@ def solve(
     >>> solution.subset, solution.error, solution.status.value
     (array([0, 2]), 0.0, 'OPTIMAL')
     """
-    limits = _checked_limits(tolerance, time_limit, max_work, seed, norm)
+    limits = checked_limits(tolerance, time_limit, max_work, seed, norm)
     chosen = make_solver(solver)
     with interruptible(limits):
         return solve_within(instance, chosen, limits)
@@ -85,64 +85,6 @@ def solve_within(instance: Instance, solver: Solver, limits: Limits) -> Solution
     return _checked(instance, outcome, solver.name, limits)
 
 
-def solve_many(
-    samples: npt.ArrayLike,
-    targets: npt.ArrayLike,
-    cardinality: int | None = None,
-    max_cardinality: int | None = None,
-    solver: str | Solver = "auto",
-    tolerance: float | None = None,
-    time_limit: float | None = 10.0,
-    max_work: int | None = None,
-    seed: int = 0,
-    norm: str = "sup",
-) -> Solutions:
-    """Solve for many targets, over shared samples or one sample array a target.
-
-    Parameters
-    ----------
-    samples : float64[n, d] or float64[m, n, d]
-    targets : float64[m, d]
-    cardinality, max_cardinality : int, optional
-        As in `Instance`, the same for all.
-    solver, tolerance, time_limit, max_work, seed, norm
-        As in `solve`; the limits are those of each target.
-
-    Returns
-    -------
-    Solutions
-        `.masks` bool[m, n], `.errors` float64[m], `.lower_bounds` float64[m], `.statuses` list; `[i]` is a Solution.
-
-    Raises
-    ------
-    InvalidInputError
-        As `Instance` and `solve`, and for shapes that do not fit.
-
-    Examples
-    --------
-    >>> answers = solve_many([[1.0], [2.0], [4.0]], [[3.0], [5.0]])
-    >>> answers.masks.astype(int).tolist(), answers.errors.tolist()
-    ([[1, 1, 0], [1, 0, 1]], [0.0, 0.0])
-    """
-    rows, goals = _as_array(samples, "samples"), _as_array(targets, "targets")
-    if goals.ndim != 2 or goals.shape[0] == 0:
-        raise InvalidInputError(f"targets has shape {goals.shape}; it must be (m, d) with at least one target")
-    if rows.ndim not in (2, 3):
-        raise InvalidInputError(f"samples has shape {rows.shape}; it must be (n, d) or (m, n, d)")
-    if rows.ndim == 3 and rows.shape[0] != goals.shape[0]:
-        raise InvalidInputError(f"samples has {rows.shape[0]} arrays but targets has {goals.shape[0]} rows")
-    chosen = make_solver(solver)
-    answers = []
-    for index, goal in enumerate(goals):
-        limits = _checked_limits(tolerance, time_limit, max_work, seed, norm)
-        instance = Instance(rows if rows.ndim == 2 else rows[index], goal, cardinality, max_cardinality)
-        with interruptible(limits):
-            answers.append(solve_within(instance, chosen, limits))
-        if limits.interrupted.is_set():  # an array of answers with holes would be worse than none
-            raise KeyboardInterrupt
-    return Solutions(tuple(answers))
-
-
 def solvers() -> dict[str, str]:
     """Every registered solver and what it is for.
 
@@ -154,7 +96,8 @@ def solvers() -> dict[str, str]:
     return {name: entry.purpose for name, entry in REGISTRY.items()}
 
 
-def _checked_limits(tolerance: Any, time_limit: Any, max_work: Any, seed: Any, norm: Any) -> Limits:
+def checked_limits(tolerance: Any, time_limit: Any, max_work: Any, seed: Any, norm: Any) -> Limits:
+    """The limits of one call that starts now, or one sentence about what is wrong with them."""
     if norm not in tuple(Norm):
         raise InvalidInputError(f'norm is {norm!r}; it must be "sup" or "l2"')
     return Limits(
@@ -164,13 +107,6 @@ def _checked_limits(tolerance: Any, time_limit: Any, max_work: Any, seed: Any, n
         seed=seed_number(seed),
         norm=Norm(norm),
     )
-
-
-def _as_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError):
-        raise InvalidInputError(f"{name} is not a rectangular array of numbers") from None
 
 
 def _infeasible(instance: Instance, solver: str, limits: Limits) -> Solution:

@@ -6,6 +6,7 @@ import itertools
 import math
 import time
 from fractions import Fraction
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -17,18 +18,34 @@ from sslth.errors import InvalidInputError
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Solution, Status
-from sslth.subset_sum.solve import solve, solve_many, solve_within, solvers
-from sslth.subset_sum.solvers import make_solver
+from sslth.subset_sum.solve import solve, solve_within, solvers
+from sslth.subset_sum.solve_many import solve_many
+from sslth.subset_sum.solvers import REGISTRY, make_solver
 
-NAMES = sorted(solvers())
-EXACT = [name for name in NAMES if name in ("auto", "brute_force", "meet_in_the_middle", "cp_sat")]
+NAMES = [name for name in sorted(solvers()) if REGISTRY[name].needs is None or find_spec(REGISTRY[name].needs)]
+EXACT = [name for name in NAMES if name in ("auto", "brute_force", "meet_in_the_middle", "branch_and_bound", "cp_sat")]
 QUICK_EXACT = [name for name in EXACT if name != "cp_sat"]
 HEURISTIC = [name for name in NAMES if name not in EXACT]
-LARGEST_N = {"brute_force": 24, "meet_in_the_middle": 50}  # above it a solver may refuse
+LARGEST_N = {"brute_force": 24, "meet_in_the_middle": 50, "branch_and_bound": 64}  # above it a solver may refuse
+LARGEST_D = {"differencing": 1, "k_tree": 16}
+SIZELESS = ("differencing",)  # these may refuse a wanted number of rows
 SECONDS = 5.0
+SHORT = {"mip_highs": 0.7, "mip_scip": 0.7, "mip_gurobi": 0.7}  # these use all the time that they get
 
 every_solver = pytest.mark.parametrize("name", NAMES)
 every_exact_solver = pytest.mark.parametrize("name", EXACT)
+
+
+def may_refuse(name: str, instance: Instance) -> bool:
+    sized = instance.cardinality is not None or instance.max_cardinality is not None
+    too_long, too_wide = instance.n > LARGEST_N.get(name, math.inf), instance.d > LARGEST_D.get(name, math.inf)
+    return too_long or too_wide or (sized and name in SIZELESS)
+
+
+def skip_if_refused(name: str, instance: Instance) -> None:
+    refusal = REGISTRY[name].refusal(instance)
+    if refusal is not None and may_refuse(name, instance):
+        pytest.skip(refusal)
 
 
 def run(name: str, instance: Instance, **options) -> Solution:
@@ -37,7 +54,7 @@ def run(name: str, instance: Instance, **options) -> Solution:
     try:
         solution = solve(instance, name, **options)
     except InvalidInputError as refusal:
-        if instance.n <= LARGEST_N.get(name, math.inf):
+        if not may_refuse(name, instance):
             raise
         pytest.skip(str(refusal))
     check(instance, solution, options.get("tolerance"))
@@ -338,6 +355,7 @@ def test_a_clock_that_leaps_ends_the_search(name):
     instance = draw("normal", 20, 3, 11)
     ticks = itertools.count()
     limits = Limits(time_limit=1.0, clock=lambda: 100.0 * next(ticks))
+    skip_if_refused(name, instance)
     solution = solve_within(instance, make_solver(name), limits)
     check(instance, solution)
     assert solution.seconds >= 100.0
@@ -386,6 +404,7 @@ def test_a_solver_leaves_the_instance_alone(name):
 def test_many_targets_are_answered_as_one_by_one(name):
     samples = draw("normal", 10, 2, 16).samples
     targets = np.random.default_rng(17).uniform(-1, 1, (3, 2))
+    skip_if_refused(name, Instance(samples, targets[0], cardinality=4))
     many = solve_many(samples, targets, cardinality=4, solver=name, time_limit=SECONDS)
     for target, solution in zip(targets, many, strict=True):
         alone = run(name, Instance(samples, target, cardinality=4))
@@ -419,7 +438,7 @@ def test_the_exact_agree_where_the_oracle_is_too_slow(name):
 @pytest.mark.parametrize(("n", "d"), [(12, 3), (100, 10), (1000, 30)])
 def test_heuristics_beat_the_trivial(name, law, n, d):
     instance = draw(law, n, d, n + d)
-    solution = run(name, instance)
+    solution = run(name, instance, time_limit=SHORT.get(name, SECONDS))
     assert solution.error <= np.abs(instance.target).max()
     rng = np.random.default_rng(18)
     for _ in range(8):
@@ -430,7 +449,7 @@ def test_heuristics_beat_the_trivial(name, law, n, d):
 @pytest.mark.parametrize("name", HEURISTIC)
 def test_heuristics_of_fixed_size_beat_a_few_random_subsets(name):
     instance = draw("nsn", 200, 10, 19, cardinality=60)
-    solution = run(name, instance)
+    solution = run(name, instance, time_limit=SHORT.get(name, SECONDS))
     rng = np.random.default_rng(20)
     for _ in range(8):
         subset = rng.permutation(200)[:60]

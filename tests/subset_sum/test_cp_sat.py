@@ -108,3 +108,17 @@ def test_the_optimum_that_presolve_loses_is_found() -> None:
         found = solve(instance, "cp_sat", tolerance=tolerance)
         assert found.error == expected.error
         assert found.lower_bound <= expected.error
+
+
+def test_hints_come_from_the_pursuits_and_can_be_left_out():
+    one_look = Limits(max_work=1_000_000)
+    with_hints, without = (CpSat(hints=hints)(hard(), one_look).subset for hints in (True, False))
+    assert verify(hard(), with_hints).error < verify(hard(), without).error
+
+
+def test_the_log_is_written_on_request_alone(capfd):
+    instance = Instance(*CASES["gaussian"])
+    CpSat()(instance, Limits())
+    assert capfd.readouterr() == ("", "")
+    CpSat(log=True)(instance, Limits())
+    assert "CP-SAT" in capfd.readouterr().out

@@ -118,7 +118,9 @@ def test_many_ties_within_the_rounding_end_with_a_bound_instead_of_a_proof():
 
 def test_too_little_memory_says_how_much_is_needed():
     instance = Instance(np.random.default_rng(0).standard_normal((110, 2)), [0.0, 0.1])
-    with pytest.raises(InvalidInputError, match=r"needs \d.* GiB for Instance\(n=110, d=2\), but may use 1 GiB; use"):
+    with pytest.raises(
+        InvalidInputError, match=r"needs \d.* GiB for Instance\(n=110, d=2\), but may use 1 GiB; give it more"
+    ):
         MeetInTheMiddle()(instance, Limits())
     with pytest.raises(InvalidInputError, match=r"needs more than 2\*\*"):
         MeetInTheMiddle()(Instance(np.random.default_rng(0).standard_normal((5000, 2)), [0.0, 0.1]), Limits())

@@ -16,7 +16,8 @@ from sslth.errors import InvalidInputError
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits, interruptible
 from sslth.subset_sum.solution import Outcome, Solution, Status, StoppedBy
-from sslth.subset_sum.solve import solve, solve_many, solve_within, solvers
+from sslth.subset_sum.solve import solve, solve_within, solvers
+from sslth.subset_sum.solve_many import solve_many
 
 INSTANCE = Instance([[1.0], [2.0], [4.0]], [2.75])
 

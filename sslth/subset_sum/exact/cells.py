@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslth.subset_sum.exact.problem import HalvedProblem
-from sslth.subset_sum.fixed_point import CandidateBuffer
+from sslth.subset_sum.exact.search import Buffer
 from sslth.subset_sum.kernels.meet_in_the_middle import bound_cells, join_cells, merge_sorted, split_cells
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import StoppedBy
@@ -56,9 +56,10 @@ class CellJoin:
         digits = [half.digits(position) for half, position in zip(self.halves, (position_a, position_b), strict=True)]
         return self.problem.subset(digits[0] | digits[1])
 
-    def build(self) -> StoppedBy | None:
-        """Generate both halves; why it was stopped, or None."""
+    def build(self, window: int | None = None) -> StoppedBy | None:
+        """Generate both halves, with cells fit for a window; why it was stopped, or None."""
         expected, width = self.problem.expected_error(self.floor)
+        expected = expected if window is None else max(1, window)
         left = self.limits.work_left(0)
         if left is not None and left < sum(self.problem.half_sizes):
             return StoppedBy.WORK
@@ -74,7 +75,7 @@ class CellJoin:
             self.work += half.size
         return None
 
-    def run_pass(self, buffer: CandidateBuffer, bound: int, budget: int | None) -> tuple[StoppedBy | None, bool]:
+    def run_pass(self, buffer: Buffer, bound: int, budget: int | None) -> tuple[StoppedBy | None, bool]:
         """Search every pair of cells for errors up to `bound`; whether it came to its end within the budget."""
         buffer.start_pass(bound)
         a, b = self.halves

@@ -12,7 +12,41 @@ from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.fixed_point import CandidateBuffer, FixedPoint
 from sslth.subset_sum.solution import StoppedBy
 
-__all__ = ["Join", "prove_optimum"]
+__all__ = ["Buffer", "Join", "prove_optimum"]
+
+
+class Buffer(Protocol):
+    """What a join offers its matches to: `CandidateBuffer`, or whoever wants other matches than the best."""
+
+    errors: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.int64]
+    control: npt.NDArray[np.int64]
+    overflowed_at: int | None
+    within_tolerance: npt.NDArray[np.int64] | None
+
+    @property
+    def best(self) -> int:
+        """The smallest integer error so far."""
+
+    @property
+    def conclusive_bound(self) -> int:
+        """Nothing above this integer error is wanted."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more is wanted."""
+
+    def start_pass(self, bound: int) -> None:
+        """Forget the matches; the next pass offers all up to `bound`."""
+
+    def settle(self) -> None:
+        """Look at what was written since the last call, and make room."""
+
+    def absorb(self, errors: npt.NDArray[np.int64], codes: npt.NDArray[np.int64]) -> None:
+        """Take over matches that were kept elsewhere."""
+
+    def meets_tolerance(self, subset: npt.NDArray[np.int64]) -> bool:
+        """Whether a subset ends the search."""
 
 
 class Join(Protocol):
@@ -28,7 +62,7 @@ class Join(Protocol):
     def build(self) -> StoppedBy | None:
         """Prepare the halves; why it was stopped, or None."""
 
-    def run_pass(self, buffer: CandidateBuffer, bound: int, budget: int | None) -> tuple[StoppedBy | None, bool]:
+    def run_pass(self, buffer: Buffer, bound: int, budget: int | None) -> tuple[StoppedBy | None, bool]:
         """Offer every subset with an integer error up to `bound` to the buffer; why stopped, and whether finished."""
 
     def decode(self, first: int, second: int) -> npt.NDArray[np.int64]:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from sslth.subset_sum.exact.lanes import Lanes, plan_lanes
 from sslth.subset_sum.exact.lists import SumList, quarter_lists
 from sslth.subset_sum.exact.problem import HalvedProblem
-from sslth.subset_sum.fixed_point import CandidateBuffer
+from sslth.subset_sum.exact.search import Buffer
 from sslth.subset_sum.kernels.slabs import chain_cells, join_slab, mark_cells, move_pointers, pick_marked
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import StoppedBy
@@ -144,7 +144,7 @@ class StreamJoin:
         pairs = self._sums_per_slab(edges) * lanes.crossing / 2.0**lanes.cell_bits
         return 8.0 + 3.0 * lanes.crossing + 3.0 * pairs
 
-    def run_pass(self, buffer: CandidateBuffer, bound: int, budget: int | None) -> tuple[StoppedBy | None, bool]:  # noqa: ARG002
+    def run_pass(self, buffer: Buffer, bound: int, budget: int | None) -> tuple[StoppedBy | None, bool]:  # noqa: ARG002
         """Offer every subset with an integer error up to `bound` to the buffer; why stopped, and whether finished."""
         buffer.start_pass(bound)
         window = min(bound, buffer.conclusive_bound)
@@ -170,7 +170,9 @@ class StreamJoin:
 
     def _plan(self, edges: IntArray, window: int) -> Lanes:
         width = int(np.median(np.diff(edges))) if edges.size > 1 else 1
-        return plan_lanes(self.problem, width, window, _table_bits(min(int(self._sums_per_slab(edges)), self.sums_per_slab)))
+        return plan_lanes(
+            self.problem, width, window, _table_bits(min(int(self._sums_per_slab(edges)), self.sums_per_slab))
+        )
 
     def _edges(self, window: int) -> IntArray:
         """Slabs of about equally many sums, as rising limits of the first coordinate; none outside both streams."""
@@ -191,7 +193,7 @@ class StreamJoin:
 class _Pass:
     """What all slabs of one pass share."""
 
-    def __init__(self, join: StreamJoin, buffer: CandidateBuffer, window: int, lanes: Lanes) -> None:
+    def __init__(self, join: StreamJoin, buffer: Buffer, window: int, lanes: Lanes) -> None:
         self.join, self.buffer, self.window, self.lanes = join, buffer, window, lanes
         self.words = [lanes.words(sums) for sums in join.lists]
         self.shift = np.uint64(64 - lanes.table_bits)

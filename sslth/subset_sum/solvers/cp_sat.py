@@ -13,10 +13,11 @@ import numpy.typing as npt
 from ortools.sat.python import cp_model
 
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.fixed_point import FixedPoint, best_exactly, equal_rows, quick_subset, to_fixed_point
+from sslth.subset_sum.fixed_point import FixedPoint, best_exactly, equal_rows, to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Outcome, StoppedBy
+from sslth.subset_sum.solvers.starting_subset import starting_subset
 from sslth.subset_sum.verify import verify
 
 __all__ = ["CpSat"]
@@ -51,6 +52,10 @@ class CpSat:
     ----------
     workers : int
         Threads; with more than one, answers within a limit are no longer repeatable.
+    hints : bool
+        Start from the subset of the pursuits, else from a greedy one.
+    log : bool
+        CP-SAT's own log, on the standard output.
 
     References
     ----------
@@ -64,6 +69,8 @@ class CpSat:
     """
 
     workers: int = 1
+    hints: bool = True
+    log: bool = False
 
     @property
     def name(self) -> str:
@@ -83,20 +90,26 @@ class CpSat:
                 f"cp_sat takes at most {_LARGEST_ENTRIES:,} entries, but the instance has n * d ="
                 f' {instance.n * instance.d:,}; use solver="sorted_pursuit", or solver="auto"'
             )
-        return _Run(instance, limits, self.workers).outcome()
+        return _Run(instance, limits, self).outcome()
 
 
 @dataclass
 class _Run:
     instance: Instance
     limits: Limits
-    workers: int
+    settings: CpSat
+    start_work: int = 0
     deterministic_time: float = 0.0
     found: list[tuple[int, IntArray]] = field(default_factory=list)  # integer errors and subsets
     status: str = "not started"
 
+    @property
+    def work(self) -> int:
+        """Partial sums so far, CP-SAT's time converted."""
+        return self.start_work + round(self.deterministic_time * _WORK_PER_UNIT)
+
     def outcome(self) -> Outcome:
-        start = quick_subset(self.instance)
+        start, self.start_work = starting_subset(self.instance, self.limits, self.settings.hints)
         for bits in _BITS:
             grid = to_fixed_point(self.instance, bits)
             model = _Model(self.instance, grid)
@@ -117,7 +130,7 @@ class _Run:
             subset=subset,
             stopped_by=stopped,
             lower_bound=grid.lower_bound(proven),
-            work=round(self.deterministic_time * _WORK_PER_UNIT),
+            work=self.work,
             details={"candidates": len(near), "slack": grid.slack, "cp_sat_status": self.status},
         )
 
@@ -177,19 +190,19 @@ class _Run:
         """
         solver = cp_model.CpSolver()
         limits = self.limits
-        used = round(self.deterministic_time * _WORK_PER_UNIT)
-        stopped = limits.exceeded(used)
+        stopped = limits.exceeded(self.work)
         if stopped is not None:
             return 0, stopped
-        solver.parameters.num_workers = 1 if enumerate_all else self.workers
+        solver.parameters.num_workers = 1 if enumerate_all else self.settings.workers
+        solver.parameters.log_search_progress = self.settings.log
         solver.parameters.random_seed = limits.seed % 2**31
         solver.parameters.catch_sigint_signal = False
         solver.parameters.enumerate_all_solutions = enumerate_all
         solver.parameters.cp_model_presolve = False  # it loses optima: docs/decisions/0004-cp-sat-presolve.md
         solver.parameters.absolute_gap_limit = 0.0
-        seconds, work = limits.seconds_left(), limits.work_left(used)
+        seconds, work = limits.seconds_left(), limits.work_left(self.work)
         if seconds is not None:
-            solver.parameters.max_time_in_seconds = seconds
+            solver.parameters.max_time_in_seconds = seconds + _SECONDS_PER_LOOK  # it stops a little early
         if work is not None:
             solver.parameters.max_deterministic_time = work / _WORK_PER_UNIT
         reporter = _Reporter(model, on_subset)
@@ -227,7 +240,7 @@ class _Run:
         if answer[0] == cp_model.OPTIMAL or (enumerate_all and answer[0] == cp_model.INFEASIBLE):
             return bound, None
         if stopped is None:
-            stopped = limits.exceeded(round(self.deterministic_time * _WORK_PER_UNIT))
+            stopped = limits.exceeded(self.work)
         if stopped is None and limits.time_limit is not None:
             stopped = StoppedBy.TIME  # CP-SAT's own clock was a little ahead
         if stopped is None:

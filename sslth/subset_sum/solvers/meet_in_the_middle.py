@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sslth.errors import InvalidInputError
-from sslth.subset_sum.exact.cells import CellJoin
+from sslth.subset_sum.exact.choose import choose_join
 from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.exact.search import prove_optimum
-from sslth.subset_sum.exact.streams import StreamJoin, available_cores
-from sslth.subset_sum.fixed_point import CandidateBuffer, FixedPoint, to_fixed_point
+from sslth.subset_sum.exact.streams import StreamJoin
+from sslth.subset_sum.fixed_point import CandidateBuffer, to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Outcome
 
 __all__ = ["MeetInTheMiddle"]
-
-_SMALLEST_STREAM = 4096  # below, both ways take less than a millisecond
-_CELLS_NANOSECONDS = 500.0  # what cells take for a sum at d = 5 to 9, n = 40
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class MeetInTheMiddle:
         """
         grid = to_fixed_point(instance)
         problem = HalvedProblem.of(instance, grid)
-        join = self._join(instance, problem, grid, limits)
+        join = choose_join(instance, problem, grid, limits, self.memory_bytes, self.threads, self.name)
         buffer = CandidateBuffer(instance, grid, limits, join.decode)
         proof = prove_optimum(problem, grid, join, buffer)
         return Outcome(
@@ -102,31 +98,3 @@ class MeetInTheMiddle:
                 "bytes_needed": join.bytes_needed(),
             },
         )
-
-    def _join(
-        self, instance: Instance, problem: HalvedProblem, grid: FixedPoint, limits: Limits
-    ) -> CellJoin | StreamJoin:
-        cells = CellJoin(problem, grid.floor, limits)
-        streams = StreamJoin(problem, limits, self.threads or available_cores())
-        cells_fit = cells.bytes_needed() <= self.memory_bytes and max(problem.half_sizes) < 2**31
-        streams_fit = streams.bytes_needed() <= self.memory_bytes
-        if not cells_fit and not streams_fit:
-            needed = min(cells.bytes_needed(), streams.bytes_needed())
-            raise InvalidInputError(
-                f"meet_in_the_middle needs {_readable(needed)} for {instance!r}, but may use"
-                f" {_readable(self.memory_bytes)}; use MeetInTheMiddle(memory_bytes=...) with more, a cardinality,"
-                ' or solver="auto" for a subset without proof'
-            )
-        if cells_fit and (
-            not streams_fit
-            or max(problem.half_sizes) <= _SMALLEST_STREAM
-            or streams.nanoseconds_per_sum(grid.floor) > _CELLS_NANOSECONDS
-        ):
-            return cells
-        return streams
-
-
-def _readable(count: int) -> str:
-    if count < 10_000:
-        return f"{count} bytes"
-    return f"{count / 2**30:.3g} GiB" if count < 2**60 else f"more than 2**{count.bit_length() - 1} bytes"

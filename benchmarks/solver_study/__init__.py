@@ -1,0 +1,1 @@
+"""Our solvers and other people's on the same instances: the grid, the pinned worker, the tables and the figures."""
