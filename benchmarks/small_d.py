@@ -54,7 +54,8 @@ def main() -> None:
         error = _geometric_mean([answer.error for answer in answers])
         took = max(answer.seconds for answer in answers)
         print(
-            f"  {law:8s} {n:9,d} {d} {size or '-':>4} {took:6.2f} {error:9.1e} {reference:9.1e} {error / reference:7.3f}"
+            f"  {law:8s} {n:9,d} {d} {size or '-':>4} {took:6.2f}",
+            f"{error:9.1e} {reference:9.1e} {error / reference:7.3f}",
         )
     print("one dimension, rows with 53 random bits (geometric mean, at least 1e-30): n, seconds, differencing, k_tree")
     for n, seconds in _ONE_DIMENSION:

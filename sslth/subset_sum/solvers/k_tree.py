@@ -218,7 +218,7 @@ class _Search:
             if plan is None or larger is None or plan.work + larger.work > 0.7 * left:
                 return self._best_plan(math.inf, 0.8 * left), False
         elif seconds is not None and self.rounds > 0:
-            within = 0.8 * seconds / seconds_a_code
+            within = 0.75 * seconds / seconds_a_code
             if within < (1.0 + _GROWTH) * min(budget, self.front[-1].cost):
                 return self._best_plan(within, math.inf) or self.front[0], True
         return plan or self.front[0], False

@@ -133,7 +133,8 @@ def _levels(d: int, levels: int, log_leaf: float, log_size: float, signs: float)
     for level in range(levels):
         pairs = 2.0 * size + signs
         out = 0.0 if level == levels - 1 else min(log_size, pairs)
-        gained += pairs - out
+        # near the faces of the cube a sum has fewer partners; the factor is measured
+        gained += pairs - out + d * math.log2(1.0 - 0.4 * math.pow(2.0, (out - pairs) / d))
         merge_cost, merge_work = _merge_cost(d, round(size, 3), round(out, 3), signs)
         merges = math.ldexp(1.0, levels - 1 - level)
         cost += merges * merge_cost

@@ -50,7 +50,7 @@ class LocalSearch:
     Cost O(d) a move, .1 to .4 us for d from 16 to 576; O(n + d) memory beside the rows. One unit of work is one
     move. The wanted number of rows is kept by swaps alone, a largest number by refusing what would pass it; the 2-norm
     is minimised as such. It fails where d is small against n, because good subsets are then no neighbours of each other
-    (use an exact solver, or sums in lists), and is overtaken by `sorted_pursuit` where n is some thousands.
+    (use an exact solver, or sums in lists), and is no better than `sorted_pursuit` for free subsets from n = 14 d on.
 
     .. [Kirkpatrick1983] S. Kirkpatrick, C. D. Gelatt, M. P. Vecchi, "Optimization by simulated annealing",
        Science 220, 1983. doi:10.1126/science.220.4598.671

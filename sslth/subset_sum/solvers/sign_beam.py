@@ -151,10 +151,10 @@ class SignBeam:
 
     Notes
     -----
-    Cost O(n d + width * tail * d) time, 2 ns an entry of a state, 3 times that with the potential; memory O(n d + width
+    Cost O(n d + width * tail * d) time, 2 to 3 ns an entry of a state, twice that with the potential; memory O(n d + width
     * (d + tail)). One unit of
     work is one row decided in one state. At d < 10 a `k_tree` is better, from d = 27 `message_passing`. It fails
-    where the tail is most of the rows (n < 16 d): then the beam starts from a residual that it cannot bring down.
+    with d in the dozens below n = 12 d: the beam then starts from a residual that it cannot bring down.
 
     .. [Raghavan1988] P. Raghavan, "Probabilistic construction of deterministic algorithms: approximating packing
        integer programs", Journal of Computer and System Sciences 37, 1988. doi:10.1016/0022-0000(88)90003-7
