@@ -12,6 +12,7 @@ from sslth.errors import InvalidInputError
 from sslth.subset_sum.arguments import non_negative, seed_number, whole_number
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits, Norm, interruptible
+from sslth.subset_sum.per_coordinate import checked_tolerances, is_per_coordinate, solve_per_coordinate
 from sslth.subset_sum.solution import Outcome, Solution, Status, StoppedBy
 from sslth.subset_sum.solvers import REGISTRY, Solver, make_solver
 from sslth.subset_sum.verify import verify
@@ -22,7 +23,7 @@ __all__ = ["checked_limits", "solve", "solve_within", "solvers"]
 def solve(
     instance: Instance,
     solver: str | Solver = "auto",
-    tolerance: float | None = None,
+    tolerance: float | npt.ArrayLike | None = None,
     time_limit: float | None = 10.0,
     max_work: int | None = None,
     seed: int = 0,
@@ -36,7 +37,9 @@ def solve(
     solver : str or Solver
         A name from `sslth.solvers()`, or a solver object with other hyper-parameters.
     tolerance : float, optional
-        Stop at the first subset whose error is at most this (inclusive); None minimises the error.
+        Stop at the first subset whose error is at most this (inclusive); None minimises the error. One number for
+        each coordinate, float[d], asks for |residual[c]| <= tolerance[c] everywhere: see `stats["tolerance_ratio"]` and
+        `stats["none_within_tolerance"]`; what is minimised then is, up to a factor of two, the largest ratio.
     time_limit : float, optional
         Seconds; None for no limit.
     max_work : int, optional
@@ -68,8 +71,13 @@ def solve(
     >>> solution.subset, solution.error, solution.status.value
     (array([0, 2]), 0.0, 'OPTIMAL')
     """
-    limits = checked_limits(tolerance, time_limit, max_work, seed, norm)
     chosen = make_solver(solver)
+    if is_per_coordinate(tolerance):
+        tolerances = checked_tolerances(tolerance, instance.d)
+        limits = checked_limits(None, time_limit, max_work, seed, norm)
+        with interruptible(limits):
+            return solve_per_coordinate(instance, chosen, tolerances, limits, solve_within)
+    limits = checked_limits(tolerance, time_limit, max_work, seed, norm)
     with interruptible(limits):
         return solve_within(instance, chosen, limits)
 

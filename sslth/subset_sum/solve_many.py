@@ -25,6 +25,7 @@ from sslth.subset_sum.kernels.many import (
 from sslth.subset_sum.kernels.many_lines import answer_lines, place_targets, search_sorted_sums, write_sorted_answers
 from sslth.subset_sum.kernels.many_windows import answer_windows
 from sslth.subset_sum.limits import Limits, Norm, interruptible
+from sslth.subset_sum.per_coordinate import checked_tolerances, is_per_coordinate, solve_per_coordinate
 from sslth.subset_sum.solution import Solution, Solutions, Status
 from sslth.subset_sum.solve import checked_limits, solve_within
 from sslth.subset_sum.solvers import REGISTRY, Solver, make_solver
@@ -48,7 +49,7 @@ def solve_many(
     cardinality: int | None = None,
     max_cardinality: int | None = None,
     solver: str | Solver = "auto",
-    tolerance: float | None = None,
+    tolerance: float | npt.ArrayLike | None = None,
     time_limit: float | None = 10.0,
     max_work: int | None = None,
     seed: int = 0,
@@ -103,19 +104,24 @@ def solve_many(
     ([[1, 1, 0], [1, 0, 1]], [0.0, 0.0])
     """
     rows, goals, template = _checked_arrays(samples, targets, cardinality, max_cardinality)
-    limits = checked_limits(tolerance, time_limit, max_work, seed, norm)
+    per_coordinate = is_per_coordinate(tolerance)
+    limits = checked_limits(None if per_coordinate else tolerance, time_limit, max_work, seed, norm)
     chosen = make_solver(solver)
     many = Solutions.empty(goals.shape[0], template.n)
     left: npt.NDArray[Any] = np.arange(goals.shape[0])
-    if _may_search_together(template, chosen, limits):
+    if not per_coordinate and _may_search_together(template, chosen, limits):
         search = _Together(rows, goals, template, limits, many)
         left = search.run()
     singles: dict[int, Solution] = {}
     for index in left.tolist():
-        limits = checked_limits(tolerance, time_limit, max_work, seed, norm)
+        limits = checked_limits(None if per_coordinate else tolerance, time_limit, max_work, seed, norm)
         instance = _instance(template, rows, goals, index)
         with interruptible(limits):
-            singles[index] = solve_within(instance, chosen, limits)
+            if per_coordinate:
+                tolerances = checked_tolerances(tolerance, instance.d)
+                singles[index] = solve_per_coordinate(instance, chosen, tolerances, limits, solve_within)
+            else:
+                singles[index] = solve_within(instance, chosen, limits)
         if limits.interrupted.is_set():
             raise KeyboardInterrupt
     return Solutions(**many, solver="meet_in_the_middle", singles=singles)

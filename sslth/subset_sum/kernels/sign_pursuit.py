@@ -54,11 +54,10 @@ def sign_pass(rows, order, residual, keep, share, count, count_weight):
         overlap = ((a0 + a4) + (a2 + a6)) + ((a1 + a5) + (a3 + a7)) + rest
         gain = 2.0 * overlap - (1.0 - 2.0 * share) * norm - count_weight * norm * (2.0 * (count - share) + 1.0)
         kept = gain > 0.0
-        if touched == 0.125:  # never decides anything: it keeps the fetches from being optimised away
-            kept = gain > 0.0
         keep[order[k]] = kept
         step = share - 1.0 if kept else share
         count -= step
         for j in range(d):
             residual[j] += step * y[j]
+        residual[0] += 0.0 * touched  # changes nothing, but keeps the fetches from being optimised away
     return count

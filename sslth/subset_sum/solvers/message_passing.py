@@ -11,7 +11,14 @@ from sslth.subset_sum.kernels.message_passing import anneal, set_out
 from sslth.subset_sum.limits import Limits, Norm
 from sslth.subset_sum.solution import BoolArray, Outcome
 from sslth.subset_sum.solvers.sign_beam import TailProblem, beam_signs
-from sslth.subset_sum.solvers.sign_pursuit import Front, decide_large_rows, outcome_of, repaired, tail_size
+from sslth.subset_sum.solvers.sign_pursuit import (
+    Front,
+    decide_large_rows,
+    has_wanted_size,
+    outcome_of,
+    repaired,
+    tail_size,
+)
 
 __all__ = ["MessagePassing"]
 
@@ -60,10 +67,10 @@ class MessagePassing:
     Cost O(n d + runs * rounds * m d) time, 0.1 ns an entry and round; O(n d) memory. One unit of work is one row
     decided or scored in one round. Error about 0.38 d^1.5 / n for normally-scaled normal rows, whatever the length of
     the target up to 85 % of the longest that can be reached; about 0.3 sqrt(d) for standard normal rows, which have no
-    small ones. Below n = 16 d the error grows faster than 1 / n, as it does for
-    every solver (d = 144: .29 of the cube at n = 16 d, .60 at 8 d, nothing gained at 4 d); below d = 20 the equations,
-    which hold for many coordinates, are worth less than a beam. A wanted number of rows is one more coordinate with
-    a variance of its own, and a prior on the signs; it costs a few per cent of error.
+    small ones. Below n = 16 d the error grows faster than 1 / n, as it does for every solver (d = 144: .29 of the cube
+    at n = 16 d, .60 at 8 d, nothing gained at 4 d); below d = 20 the equations, which hold for many coordinates, are
+    worth less than a beam. A wanted number of rows is one more coordinate with a variance of its own, and a prior on
+    the signs; it costs a tenth of the error at k = n / 3, a half at n / 10.
 
     .. [DonohoMalekiMontanari2009] D. L. Donoho, A. Maleki, A. Montanari, "Message-passing algorithms for compressed
        sensing", PNAS 106, 2009. doi:10.1073/pnas.0909892106
@@ -83,7 +90,7 @@ class MessagePassing:
         if instance.cardinality is None and int(front.keep.sum()) > instance.largest_size:
             front, more = self._search(instance, limits, instance.largest_size, front.work)
             runs += more
-        if not instance.smallest_size <= int(front.keep.sum()) <= instance.largest_size:
+        if not has_wanted_size(instance, front):
             front.stopped = repaired(instance, front, limits) or front.stopped
         return outcome_of(instance, front, limits, {"runs": runs})
 

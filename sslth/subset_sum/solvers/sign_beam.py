@@ -11,7 +11,14 @@ from sslth.subset_sum.instance import FloatArray, Instance
 from sslth.subset_sum.kernels.sign_beam import beam_over_signs, follow_back
 from sslth.subset_sum.limits import Limits, Norm
 from sslth.subset_sum.solution import BoolArray, Outcome
-from sslth.subset_sum.solvers.sign_pursuit import Front, decide_large_rows, outcome_of, repaired, tail_size
+from sslth.subset_sum.solvers.sign_pursuit import (
+    Front,
+    decide_large_rows,
+    has_wanted_size,
+    outcome_of,
+    repaired,
+    tail_size,
+)
 
 __all__ = ["SignBeam", "TailProblem", "beam_signs"]
 
@@ -151,10 +158,10 @@ class SignBeam:
 
     Notes
     -----
-    Cost O(n d + width * tail * d) time, 2 to 3 ns an entry of a state, twice that with the potential; memory O(n d + width
-    * (d + tail)). One unit of
-    work is one row decided in one state. At d < 10 a `k_tree` is better, from d = 27 `message_passing`. It fails
-    with d in the dozens below n = 12 d: the beam then starts from a residual that it cannot bring down.
+    Cost O(n d + width * tail * d) time, 2 to 3 ns an entry of a state, twice that with the potential; memory O(n d +
+    width * (d + tail)). One unit of work is one row decided in one state. At d < 10 a `k_tree` is better, from d = 27
+    `message_passing`. It fails with d in the dozens below n = 12 d: the beam then starts from a residual that it cannot
+    bring down. A wanted number of rows is one more coordinate.
 
     .. [Raghavan1988] P. Raghavan, "Probabilistic construction of deterministic algorithms: approximating packing
        integer programs", Journal of Computer and System Sciences 37, 1988. doi:10.1016/0022-0000(88)90003-7
@@ -169,7 +176,7 @@ class SignBeam:
         front, width = self._search(instance, limits, instance.cardinality, 0)
         if instance.cardinality is None and int(front.keep.sum()) > instance.largest_size:
             front, width = self._search(instance, limits, instance.largest_size, front.work)
-        if not instance.smallest_size <= int(front.keep.sum()) <= instance.largest_size:
+        if not has_wanted_size(instance, front):
             front.stopped = repaired(instance, front, limits) or front.stopped
         return outcome_of(instance, front, limits, {"width": width})
 

@@ -16,7 +16,7 @@ from sslth.subset_sum.solution import BoolArray, Outcome, StoppedBy
 from sslth.subset_sum.solvers.best_first_pursuit import improve_by_flips_and_swaps
 from sslth.subset_sum.solvers.scaling import scaled_to_one
 
-__all__ = ["Front", "SignPursuit", "decide_large_rows", "outcome_of", "repaired", "tail_size"]
+__all__ = ["Front", "SignPursuit", "decide_large_rows", "has_wanted_size", "outcome_of", "repaired", "tail_size"]
 
 _ENTRIES_A_CHUNK = 5_000_000  # between two looks at the clock: about 10 ms
 
@@ -60,11 +60,19 @@ class Front:
     stopped: StoppedBy | None
 
     def signs_of_tail(self) -> BoolArray:
-        """Which rows of the tail sign pursuit would keep: cheap, and something to improve on."""
+        """Which rows of the tail sign pursuit would keep: cheap, and something to improve on.
+
+        Where a number is wanted, the smallest rows are taken or dropped until it is right.
+        """
         keep = np.zeros(self.keep.size, dtype=np.bool_)
         sign_pass(self.rows, self.tail, self.residual.copy(), keep, self.share, self.count, self.count_weight)
         self.work += self.tail.size
-        return keep[self.tail]
+        signs = keep[self.tail]
+        if self.wanted is not None:
+            excess = int(signs.sum()) - self.wanted
+            wrong = np.flatnonzero(signs == (excess > 0))
+            signs[wrong[wrong.size - min(wrong.size, abs(excess)) :]] = excess < 0
+        return signs
 
     def settle(self, signs: BoolArray) -> None:
         """Decide the tail: signs bool[m], True for kept rows."""
@@ -127,6 +135,11 @@ def tail_size(instance: Instance, rows_per_dimension: float, size: int | None) -
     return min(instance.n, max(1, round(rows_per_dimension * instance.d / bits)))
 
 
+def has_wanted_size(instance: Instance, front: Front) -> bool:
+    """Whether the number of kept rows is allowed."""
+    return instance.smallest_size <= int(front.keep.sum()) <= instance.largest_size
+
+
 def repaired(instance: Instance, front: Front, limits: Limits) -> StoppedBy | None:
     """Flips and swaps until the number of kept rows is the wanted one; what stopped them, None if nothing did."""
     front.residual = front.target - front.rows[front.keep].sum(axis=0)
@@ -168,8 +181,9 @@ class SignPursuit:
     -----
     Cost O(n d) time, 0.8 to 1.5 ns an entry; O(n) memory beside the rows. One unit of work is one row decided. The
     error is about 2 d^1.5 / n for normally-scaled normal rows: use `message_passing` or `sign_beam`, which start from
-    this and spend the smallest rows better. It fails below n = 16 d, where hardly anything beats the empty set. A wanted number of rows k counts every undecided row k/n, the
-    deviation from k as one more coordinate, and repairs what is left by flips and swaps.
+    this and spend the smallest rows better. It fails below n = 16 d, where hardly anything beats the empty set. A
+    wanted number of rows k counts every undecided row k/n, the deviation from k as one more coordinate, and flips and
+    swaps improve what is left.
 
     .. [Spencer1977] J. Spencer, "Balancing games", Journal of Combinatorial Theory B 23, 1977.
        doi:10.1016/0095-8956(77)90057-0
@@ -183,13 +197,17 @@ class SignPursuit:
         front = self._pursue(instance, limits, instance.cardinality, 0)
         if instance.cardinality is None and int(front.keep.sum()) > instance.largest_size:
             front = self._pursue(instance, limits, instance.largest_size, front.work)
-        if instance.cardinality is not None or int(front.keep.sum()) > instance.largest_size:
+        elif instance.cardinality is None:
+            return outcome_of(instance, front, limits, {})
+        if not has_wanted_size(instance, front) or not limits.exceeded(front.work):
             front.stopped = repaired(instance, front, limits) or front.stopped
         return outcome_of(instance, front, limits, {})
 
     def _pursue(self, instance: Instance, limits: Limits, size: int | None, work: int) -> Front:
-        front = decide_large_rows(instance, limits, 0, size, work, self.presorted)
+        tail = 0 if size is None else tail_size(instance, 1.0, size)
+        front = decide_large_rows(instance, limits, tail, size, work, self.presorted)
         if size is not None:
+            front.settle(front.signs_of_tail())
             return front
         order = np.argsort(-front.norms, kind="stable")
         chunk = max(1, _ENTRIES_A_CHUNK // instance.d)
