@@ -100,7 +100,7 @@ def test_two_words_hold_the_value():
 
 def test_the_right_hand_side_is_exact():
     instance = Instance([1e16, 1.0, -3.0, 2.0**-40], 2.5)
-    numbers = _Numbers.of(instance)
+    numbers = _Numbers.of(instance, np.arange(4), np.empty(0, dtype=np.int64))
     exact = [(h << LOW_BITS) + w for h, w in zip(numbers.high.tolist(), numbers.low.tolist(), strict=True)]
     unit = Fraction(10**16) / exact[0]
     wanted = 2 * Fraction(2.5) - sum(Fraction(x) for x in instance.samples[:, 0])
@@ -116,8 +116,9 @@ def test_few_rows_are_searched_completely(n):
 
 
 def test_many_rows_leave_no_error_at_all():
-    solution = solve(gaussian(5000, 1), "differencing", time_limit=None)
-    assert (solution.error, solution.status) == (0.0, Status.OPTIMAL)
+    for rows in (30_000, 3_000):  # all of them, or the smallest after a pursuit
+        solution = solve(gaussian(5000, 1), Differencing(rows=rows), time_limit=None)
+        assert (solution.error, solution.status) == (0.0, Status.OPTIMAL)
 
 
 def test_the_search_improves_on_plain_differencing():

@@ -216,7 +216,8 @@ class _Search:
         if left is not None:
             larger = self._best_plan(_GROWTH * budget, math.inf)
             if plan is None or larger is None or plan.work + larger.work > 0.7 * left:
-                return self._best_plan(math.inf, 0.8 * left), False
+                first = self._best_plan(math.inf, 0.1 * left) if self.rounds == 0 else None  # better than nothing
+                return first or self._best_plan(math.inf, 0.8 * left), False
         elif seconds is not None and self.rounds > 0:
             within = 0.75 * seconds / seconds_a_code
             if within < (1.0 + _GROWTH) * min(budget, self.front[-1].cost):

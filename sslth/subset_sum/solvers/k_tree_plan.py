@@ -148,14 +148,16 @@ def _merge_cost(d: int, size: float, out: float, signs: float) -> tuple[float, f
     """Cost and work of a merge of two lists of 2**size sums into 2**out, uniform in a cube."""
     sums, points = math.pow(2.0, size), math.pow(2.0, size + signs)
     span = 2.0 * math.pow(2.0, (2.0 * size + signs - out) / d)
-    best = math.inf, 0.0
+    choices = []
     for axes in range(1, min(d, 8) + 1):
         width = max(1.0, span * math.pow(2.0 * points, -1.0 / axes))
-        share = math.pow(min(1.0, 3.0 * width / span), axes)
-        best = min(best, (sums * (_SUM + _RANGE * math.pow(3.0, axes - 1) + points * share), sums * points * share))
+        codes = points * math.pow(min(1.0, 3.0 * width / span), axes)
+        choices.append((sums * (_SUM + _RANGE * math.pow(3.0, axes - 1) + codes), sums * codes))
+    compare = min(cost for cost, _ in choices)
+    work = max(codes for cost, codes in choices if cost <= 2.0 * compare)  # the grid may be another one in the end
     beyond_cache = 1.0 + 0.1 * max(0.0, size - 13.0)
-    cost = beyond_cache * (best[0] + _POINT * (sums + points + math.pow(2.0, out))) + _MERGE
-    return cost, best[1] + 2.0 * sums + points
+    cost = beyond_cache * (compare + _POINT * (sums + points + math.pow(2.0, out))) + _MERGE
+    return cost, work + 2.0 * sums + points
 
 
 def _bytes(d: int, levels: int, log_leaf: float, log_size: int) -> float:
