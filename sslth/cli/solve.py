@@ -27,12 +27,21 @@ def solve(
     seed: Annotated[int, typer.Option(help="Of the drawn instance and of the solver.")] = 0,
     cardinality: Annotated[int | None, typer.Option("-k", "--cardinality", help="Exactly this many rows.")] = None,
     max_cardinality: Annotated[int | None, typer.Option(help="At most this many rows.")] = None,
-    tolerance: Annotated[float | None, typer.Option(help="Stop at the first error that is at most this.")] = None,
+    tolerance: Annotated[
+        str | None, typer.Option(help="Stop at the first error that is at most this; one number, or d with commas.")
+    ] = None,
     time_limit: Annotated[float, typer.Option(help="Seconds.")] = 10.0,
     max_work: Annotated[int | None, typer.Option(help="Partial sums to visit: a limit that repeats exactly.")] = None,
     solver: Annotated[str, typer.Option(help="A solver's name; --explain lists them.")] = "auto",
+    norm: Annotated[str, typer.Option(help="What the error is: sup or l2.")] = "sup",
+    count: Annotated[
+        bool, typer.Option("--count", help="Count the subsets within --tolerance instead of finding one.")
+    ] = False,
+    best: Annotated[
+        int | None, typer.Option("--list", help="List so many of the best subsets (within --tolerance, if given).")
+    ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say what was tried, and what each solver is for.")
+        bool, typer.Option("--explain", help="Say which solvers run and why, what each found, and what each is for.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the solution as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the error that was reached.")] = False,
@@ -44,14 +53,22 @@ def solve(
     Exit status 0: done, or within --tolerance; 1: --tolerance not reached; 2: bad input or no such subset exists;
     130: interrupted (the best subset so far is printed).
     """
+    from sslth.subset_sum.per_coordinate import is_per_coordinate
     from sslth.subset_sum.solution import Status
     from sslth.subset_sum.solve import solve as run
 
+    allowed = _tolerance(tolerance)
     if explain and file is None and law is None:
         _explain([])
         return 0
     instance = _instance(file, law, n, d, seed, cardinality, max_cardinality)
-    solution = run(instance, solver, tolerance, time_limit, max_work, seed)
+    if count or best is not None:
+        if is_per_coordinate(allowed):
+            raise InvalidInputError("--count and --list take one --tolerance for all coordinates")
+        return _many(instance, allowed, count, best, as_json)
+    if explain and solver == "auto" and not as_json:
+        _explain_plan(instance, time_limit, seed, norm)
+    solution = run(instance, solver, allowed, time_limit, max_work, seed, norm)
     if as_json:
         echo_json(_as_json(solution))
     elif solution.status is not Status.INFEASIBLE:
@@ -62,7 +79,51 @@ def solve(
         raise InvalidInputError(f"{instance!r} is infeasible: {solution.stats['reason']}")
     if solution.stats["stopped_by"] == "interrupt":
         return 130
-    return int(tolerance is not None and solution.error > tolerance)
+    if is_per_coordinate(allowed):
+        return int(solution.status is not Status.WITHIN_TOLERANCE)
+    return int(isinstance(allowed, float) and solution.error > allowed)
+
+
+def _tolerance(text: str | None) -> float | list[float] | None:
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidInputError(
+            f"--tolerance is {text!r}; give a number, or one for each coordinate: .1,.1,.5"
+        ) from None
+    return numbers if "," in text else numbers[0]
+
+
+def _many(instance: Instance, tolerance: Any, count: bool, best: int | None, as_json: bool) -> int:
+    from sslth.subset_sum.count import count as count_subsets
+    from sslth.subset_sum.solutions import solutions
+
+    if count:
+        if tolerance is None:
+            raise InvalidInputError("--count needs a --tolerance")
+        found = count_subsets(instance, tolerance)
+        if as_json:
+            echo_json({"count": found, "tolerance": tolerance, "n": instance.n, "d": instance.d})
+        else:
+            typer.echo(found)
+        return 0
+    listed = solutions(instance, tolerance, best if best is not None else 100)
+    if as_json:
+        echo_json({"solutions": [{"subset": s.subset.tolist(), "error": s.error} for s in listed]})
+    else:
+        for solution in listed:
+            typer.echo(f"{solution.error:.9g}  {_rows_text(solution)}")
+    return int(tolerance is not None and not listed)
+
+
+def _explain_plan(instance: Instance, time_limit: float, seed: int, norm: str) -> None:
+    from sslth.subset_sum.solve import checked_limits
+    from sslth.subset_sum.solvers.auto import plan
+
+    for step in plan(instance, checked_limits(None, time_limit, None, seed, norm)):
+        typer.echo(f"plan         {step.solver}: {step.reason}")
 
 
 def _instance(
@@ -107,8 +168,6 @@ def _as_json(solution: Solution) -> dict[str, object]:
 
 
 def _as_text(instance: Instance, solution: Solution) -> str:
-    rows = " ".join(str(row) for row in solution.subset[:20].tolist())
-    more = f" ... ({solution.subset.size} rows)" if solution.subset.size > 20 else ""
     bound = f"{solution.lower_bound:.6g}" if solution.lower_bound else "0 (none proved)"
     return "\n".join(
         (
@@ -116,10 +175,16 @@ def _as_text(instance: Instance, solution: Solution) -> str:
             f"status       {solution.status.value} (stopped by {solution.stats['stopped_by']})",
             f"error        {solution.error:.6g}",
             f"lower bound  {bound}",
-            f"subset       {rows}{more}" if solution.subset.size else "subset       empty",
+            f"subset       {_rows_text(solution)}",
             f"solver       {solution.solver}, {solution.seconds:.3f} s",
         )
     )
+
+
+def _rows_text(solution: Solution) -> str:
+    rows = " ".join(str(row) for row in solution.subset[:20].tolist())
+    more = f" ... ({solution.subset.size} rows)" if solution.subset.size > 20 else ""
+    return f"{rows}{more}" if solution.subset.size else "empty"
 
 
 def _explain(tried: list[dict[str, Any]]) -> None:

@@ -8,9 +8,12 @@ import numpy.typing as npt
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.arguments import seed_number, whole_number
 from sslth.subset_sum.instance import FloatArray, Instance
-from sslth.subset_sum.random_weights import Part, draw_column, draw_rows, draw_words
+from sslth.subset_sum.memory import require_bytes
+from sslth.subset_sum.random_weights import Part, draw_rows, draw_words
 
 __all__ = ["LAWS", "draw_instance"]
+
+_FINE = 2.0**-24
 
 LAWS = ("gaussian", "nsn", "uniform")
 
@@ -44,7 +47,9 @@ def draw_instance(
 
     Notes
     -----
-    Cost O(n d). Rows come from Philox4x32-10, see `sslth.subset_sum.random_weights`.
+    Cost O(n d). Numbers come from Philox4x32-10, see `sslth.subset_sum.random_weights`, two words each: a weight of
+    24 bits would put the rows on a grid, and the errors of n > 40 rows with it. To a float32 normal number another one
+    times 2^-24 is added, which makes the variance 1 + 2^-48.
 
     Examples
     --------
@@ -56,17 +61,23 @@ def draw_instance(
         raise InvalidInputError(f"there is no law named {law!r}; choose one of {', '.join(LAWS)}")
     rows, columns = whole_number(n, "n", 1, 2**32 - 1), whole_number(d, "d", 1, 2**32 - 1)
     seed = seed_number(seed)
+    require_bytes(24 * rows * columns, f"an instance of n = {rows}, d = {columns}")
     filters = np.arange(rows, dtype=np.uint32)
     if law == "uniform":
-        samples = _uniform(draw_words(seed, 0, Part.INSTANCE_ROWS, 0, filters, columns))
+        samples = _uniform(seed, Part.INSTANCE_ROWS, Part.INSTANCE_ROWS_FINE, filters, columns)
     else:
-        scales = draw_column(seed, 0, Part.INSTANCE_SCALES, 0, filters, 0) if law == "nsn" else None
-        samples = draw_rows(seed, 0, Part.INSTANCE_ROWS, 0, filters, columns, scales)
+        samples = draw_rows(seed, 0, Part.INSTANCE_ROWS, 0, filters, columns)
+        samples += _FINE * draw_rows(seed, 0, Part.INSTANCE_ROWS_FINE, 0, filters, columns)
+    if law == "nsn":
+        scales = draw_rows(seed, 0, Part.INSTANCE_SCALES, 0, filters, 1)
+        samples *= scales + _FINE * draw_rows(seed, 0, Part.INSTANCE_SCALES_FINE, 0, filters, 1)
     if target is None:
-        target = _uniform(draw_words(seed, 0, Part.INSTANCE_TARGET, 0, filters[:1], columns))[0]
+        target = _uniform(seed, Part.INSTANCE_TARGET, Part.INSTANCE_TARGET_FINE, filters[:1], columns)[0]
     return Instance(samples, target, cardinality, max_cardinality)
 
 
-def _uniform(words: npt.NDArray[np.uint32]) -> FloatArray:
-    """Midpoints of 2**32 equal cells of [-1, 1]: exact in float64."""
-    return (words.astype(np.float64) + 0.5) * 2.0**-31 - 1.0
+def _uniform(seed: int, part: Part, fine: Part, filters: npt.NDArray[np.uint32], columns: int) -> FloatArray:
+    """Midpoints of 2**52 equal cells of [-1, 1]: exact in float64."""
+    cells = draw_words(seed, 0, part, 0, filters, columns).astype(np.float64) * 2.0**20
+    cells += draw_words(seed, 0, fine, 0, filters, columns) >> np.uint32(12)
+    return (cells + 0.5) * 2.0**-51 - 1.0

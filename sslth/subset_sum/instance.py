@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.files import write_atomically
+from sslth.subset_sum.memory import require_bytes
 
 __all__ = ["FloatArray", "Instance"]
 
@@ -186,6 +187,7 @@ def _as_float64(values: npt.ArrayLike, name: str) -> FloatArray:
         largest = max(abs(int(array.min())), abs(int(array.max())))
         if largest > _LARGEST_EXACT_INTEGER:
             raise InvalidInputError(f"{name} holds the integer {largest}, which float64 cannot hold; scale it down")
+    require_bytes(8 * array.size, f"a copy of {name}, an array of shape {array.shape},")
     with np.errstate(over="ignore"):  # a long double beyond float64 becomes inf, which is refused with its place
         return np.array(array, dtype=np.float64, order="C", copy=True)
 

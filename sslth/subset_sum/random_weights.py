@@ -34,6 +34,9 @@ class Part(IntEnum):
     INSTANCE_ROWS = 16
     INSTANCE_SCALES = 17
     INSTANCE_TARGET = 18
+    INSTANCE_ROWS_FINE = 19  # what follows the first 24 to 32 bits of a drawn instance
+    INSTANCE_SCALES_FINE = 20
+    INSTANCE_TARGET_FINE = 21
 
 
 def counter_word(layer: int, part: Part) -> int:

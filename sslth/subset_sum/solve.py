@@ -12,12 +12,16 @@ from sslth.errors import InvalidInputError
 from sslth.subset_sum.arguments import non_negative, seed_number, whole_number
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits, Norm, interruptible
+from sslth.subset_sum.memory import peak_bytes, require_bytes
 from sslth.subset_sum.per_coordinate import checked_tolerances, is_per_coordinate, solve_per_coordinate
 from sslth.subset_sum.solution import Outcome, Solution, Status, StoppedBy
 from sslth.subset_sum.solvers import REGISTRY, Solver, make_solver
 from sslth.subset_sum.verify import verify
 
 __all__ = ["checked_limits", "solve", "solve_within", "solvers"]
+
+_PUNCTUALITY = 0.2  # seconds after the time limit
+_COPIES = 2  # of the rows, that solvers for large instances make: scaled, in another order, in float32
 
 
 def solve(
@@ -62,7 +66,9 @@ def solve(
 
     Notes
     -----
-    Ctrl-C ends the search with the best subset so far (`stats["stopped_by"] == "interrupt"`).
+    Ctrl-C ends the search with the best subset so far (`stats["stopped_by"] == "interrupt"`). `stats` has `work` (partial
+    sums visited), `peak_bytes` (the largest resident size of the process so far) and what the solver adds; a time limit
+    missed by more than .2 s is explained in `late_seconds` and `late_because`.
 
     Examples
     --------
@@ -89,6 +95,7 @@ def solve_within(instance: Instance, solver: Solver, limits: Limits) -> Solution
     refusal = REGISTRY[solver.name].refusal(instance, limits.norm) if solver.name in REGISTRY else None
     if refusal is not None:
         raise InvalidInputError(f'{solver.name} {refusal}; use solver="auto"')
+    require_bytes(_COPIES * instance.samples.nbytes, f"solving {instance!r}")
     outcome = solver(instance, limits)
     return _checked(instance, outcome, solver.name, limits)
 
@@ -157,7 +164,7 @@ def _checked(instance: Instance, outcome: Outcome, solver: str, limits: Limits) 
         status = Status.WITHIN_TOLERANCE
     else:
         status = Status.BEST_FOUND
-    details = dict(outcome.details)
+    details = {**_lateness(limits, solver), "peak_bytes": peak_bytes(), **outcome.details}
     return Solution(
         n=instance.n,
         subset=certificate.subset,
@@ -168,6 +175,14 @@ def _checked(instance: Instance, outcome: Outcome, solver: str, limits: Limits) 
         seconds=limits.seconds,
         stats={"stopped_by": outcome.stopped_by.value, "work": outcome.work, **details},
     )
+
+
+def _lateness(limits: Limits, solver: str) -> dict[str, Any]:
+    """By how much a time limit was missed, and why, where it was missed by more than is promised."""
+    if limits.time_limit is None or limits.seconds <= limits.time_limit + _PUNCTUALITY:
+        return {}
+    why = f"{solver} was in a piece of work that is not interrupted, or compiled a kernel on its first use"
+    return {"late_seconds": limits.seconds - limits.time_limit, "late_because": why}
 
 
 def _any_subset(instance: Instance) -> npt.NDArray[np.int64]:

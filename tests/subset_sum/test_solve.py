@@ -122,6 +122,44 @@ def test_the_seconds_of_a_solution_are_those_of_the_clock():
     assert (solution.status, solution.error) == (Status.BEST_FOUND, 0.75)
 
 
+@pytest.mark.parametrize(("late", "explained"), [(0.0, False), (0.19, False), (0.5, True)])
+def test_a_missed_time_limit_says_why(late, explained):
+    now = [0.0]
+
+    class Late:
+        name = "late"
+
+        def __call__(self, instance, limits):
+            now[0] = limits.time_limit + late
+            return Outcome(np.array([1]), StoppedBy.TIME)
+
+    stats = solve_within(INSTANCE, Late(), Limits(time_limit=1.0, clock=lambda: now[0])).stats
+    assert ("late_because" in stats) is explained
+    if explained:
+        assert stats["late_seconds"] == 0.5
+        assert "late was in a piece of work" in stats["late_because"]
+
+
+def test_the_norm_of_the_error_is_what_was_asked_for():
+    instance = Instance([[3.0, 4.0], [1.0, 0.0]], [0.0, 0.0], cardinality=1)
+    for norm, error in (("sup", 1.0), ("l2", 1.0)):
+        assert solve(instance, fake([1]), norm=norm).error == error
+    for norm, error in (("sup", 4.0), ("l2", 5.0)):
+        assert solve(instance, fake([0]), norm=norm).error == error
+    rows = np.random.default_rng(3).standard_normal((1, 40))
+    found = solve(Instance(rows, np.zeros(40), cardinality=1), fake([0]), norm="l2").error
+    exact = sum(Fraction(x) ** 2 for x in rows.ravel().tolist())
+    assert Fraction(math.nextafter(found, 0.0)) ** 2 < exact <= Fraction(found) ** 2
+    with pytest.raises(InvalidInputError, match="knows the norm sup only"):
+        solve(instance, "brute_force", norm="l2")
+    with pytest.raises(InvalidInputError, match="'l3'"):
+        solve(instance, norm="l3")
+    free = Instance(np.random.default_rng(4).standard_normal((60, 8)), np.zeros(8), cardinality=20)
+    by_length = solve(free, "local_search", norm="l2", max_work=200_000, time_limit=None)
+    by_largest = solve(free, "local_search", max_work=200_000, time_limit=None)
+    assert np.linalg.norm(free.samples[by_length.subset].sum(axis=0)) <= by_length.error < 1.5 * by_largest.error
+
+
 # ------------------------------------------------------------------------------------- solvers that lie
 
 
