@@ -66,9 +66,9 @@ def solve(
 
     Notes
     -----
-    Ctrl-C ends the search with the best subset so far (`stats["stopped_by"] == "interrupt"`). `stats` has `work` (partial
-    sums visited), `peak_bytes` (the largest resident size of the process so far) and what the solver adds; a time limit
-    missed by more than .2 s is explained in `late_seconds` and `late_because`.
+    Ctrl-C ends the search with the best subset so far (`stats["stopped_by"] == "interrupt"`). `stats` has `work`
+    (partial sums visited), `peak_bytes` (the largest resident size of the process so far) and what the solver adds; a
+    time limit missed by more than .2 s is explained in `late_seconds` and `late_because`.
 
     Examples
     --------
