@@ -5,7 +5,9 @@ VENV ?= .venv
 PIP_ARGS ?=
 BIN := $(VENV)/bin
 # run with kernels as plain Python as well, less the tests that would take minutes
-WITHOUT_JIT := $(addprefix tests/subset_sum/test_,brute_force.py meet_in_the_middle.py verify.py pursuit.py random_weights.py)
+WITHOUT_JIT := $(patsubst %,tests/subset_sum/test_%.py,brute_force meet_in_the_middle streams count_and_solutions \
+	branch_and_bound k_tree differencing local_search message_passing sign_beam sign_pursuit pursuit solve_many verify \
+	random_weights)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test lint bench clean
@@ -27,8 +29,7 @@ lint: $(VENV)/.test-ready
 
 bench: $(VENV)/.demo-ready
 	$(BIN)/python -m benchmarks.import_time
-	$(BIN)/python -m benchmarks.generator
-	$(BIN)/python -m benchmarks.pursuit
+	$(BIN)/python -m benchmarks.solvers --short --restart --out out/bench
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

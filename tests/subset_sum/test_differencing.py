@@ -115,12 +115,14 @@ def test_few_rows_are_searched_completely(n):
         assert solve(instance, "differencing").error == solve(instance, "brute_force").error
 
 
+@pytest.mark.needs_jit
 def test_many_rows_leave_no_error_at_all():
     for rows in (30_000, 3_000):  # all of them, or the smallest after a pursuit
         solution = solve(gaussian(5000, 1), Differencing(rows=rows), time_limit=None)
         assert (solution.error, solution.status) == (0.0, Status.OPTIMAL)
 
 
+@pytest.mark.needs_jit
 def test_the_search_improves_on_plain_differencing():
     better = 0
     for seed in range(6):

@@ -175,6 +175,7 @@ def test_few_rows_are_searched_completely(n, d):
         assert solve(instance, "k_tree").error == solve(instance, "brute_force").error
 
 
+@pytest.mark.needs_jit
 @pytest.mark.parametrize(
     ("d", "size", "error"), [(1, {}, 1e-17), (2, {}, 1e-9), (4, {}, 1e-4), (2, {"cardinality": 50}, 1e-8)]
 )
@@ -184,6 +185,7 @@ def test_a_few_hundred_rows_get_close(d, size, error):
         assert solution.error < error
 
 
+@pytest.mark.needs_jit
 def test_the_error_falls_with_the_work():
     errors = [
         np.mean([np.log(solve(gaussian(400, 3, s), "k_tree", max_work=w, time_limit=None).error) for s in range(4)])
@@ -192,6 +194,7 @@ def test_the_error_falls_with_the_work():
     assert errors[0] > errors[1] + 1 > errors[2] + 2
 
 
+@pytest.mark.needs_jit
 def test_one_dimension_is_solved_beyond_the_resolution_of_float_sums():
     instance = gaussian(800, 1, 5)
     solution = solve(instance, "k_tree", max_work=10**8, time_limit=None)
@@ -199,6 +202,7 @@ def test_one_dimension_is_solved_beyond_the_resolution_of_float_sums():
     assert abs(instance.samples[solution.subset].sum() - instance.target[0]) < 1e-12
 
 
+@pytest.mark.needs_jit
 @pytest.mark.parametrize("limit", ["cardinality", "max_cardinality"])
 @pytest.mark.parametrize("k", [1, 2, 7, 60, 199, 200])
 def test_any_number_of_rows_can_be_asked_for(k, limit):
@@ -209,6 +213,7 @@ def test_any_number_of_rows_can_be_asked_for(k, limit):
         assert solution.error < 1e-4
 
 
+@pytest.mark.needs_jit
 def test_a_far_target_is_approached_by_the_large_rows_first():
     rng = np.random.default_rng(6)
     samples = rng.standard_normal((2000, 1)) * rng.standard_normal((2000, 3))
@@ -223,6 +228,7 @@ def test_the_tolerance_ends_the_search():
     assert solution.stats["rounds"] <= 1
 
 
+@pytest.mark.needs_jit
 def test_a_search_without_limits_ends():
     outcome = KTree(memory=1 << 18, largest_round=1e7, repeats=2)(gaussian(60, 3, 8), Limits())
     assert outcome.stopped_by is StoppedBy.DONE
