@@ -177,7 +177,7 @@ def _write_table(rows: list[dict[str, Any]]) -> None:
 
     cells, proofs = [], []
     for row in sorted(rows, key=lambda r: (r["kind"], r["d"], r["n"], r["law"], r["sized"])):
-        head = {"n": row["n"], "d": row["d"], "sized": row["sized"], "spread": short(row["spread"])}
+        head = {"law": row["law"], "n": row["n"], "d": row["d"], "sized": row["sized"], "spread": short(row["spread"])}
         if row["kind"] == "heuristic":
             errors = {
                 name: {budget: [short(error), short(seconds)] for budget, (error, seconds) in runs.items()}
