@@ -52,7 +52,8 @@ def main() -> None:
             seen.add(solver)
             x, y = widths.index(n), dimensions.index(d)
             axis.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=_COLOURS[solver]))
-            axis.text(x, y, label, ha="center", va="center", fontsize=7.5)
+            ink = "white" if solver == "meet_in_the_middle" else "black"
+            axis.text(x, y, label, ha="center", va="center", fontsize=8.5, color=ink)
         axis.set(xlim=(-0.6, len(widths) - 0.4), ylim=(-0.6, len(dimensions) - 0.4), title=_TITLES[law, sized])
         axis.set_xticks(range(len(widths)), [f"{n:,}" for n in widths])
         axis.set_yticks(range(len(dimensions)), [str(d) for d in dimensions])
@@ -64,8 +65,8 @@ def main() -> None:
     handles = [Patch(color=colour, label=name) for name, colour in _COLOURS.items() if name in seen]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
     figure.suptitle(
-        f"Best solver. Blue: proved optimal, seconds to the proof. Else: sup-norm error after up to"
-        f" {table['budgets'][-1]:g} s, target in the unit cube, one core",
+        f"Best solver. Blue: proved optimal, seconds to the proof. Other colours: sup-norm error after up to"
+        f" {table['budgets'][-1]:g} s, target in the unit cube. White: not measured",
         fontsize=11,
     )
     _OUT.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,7 @@ def _short(error: float) -> str:
     if error == 0:
         return "0"
     exponent = math.floor(math.log10(error))
-    return f"{error:.2g}" if exponent >= -3 else f"{error / 10.0**exponent:.0f}e{exponent}"
+    return f"{error:.2g}" if exponent >= -3 else f"{error:.0e}".replace("e-0", "e-")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def solutions(
     --------
     >>> rows = [[1.0], [2.0], [3.5]]
     >>> [(s.subset.tolist(), s.error) for s in solutions(Instance(rows, [3.2]), limit=3)]
-    [([0, 1], 0.20000000000000018), ([2], 0.2999999999999999), ([1], 1.2000000000000002)]
+    [([0, 1], 0.20000000000000018), ([2], 0.2999999999999998), ([1], 1.2000000000000002)]
     """
     tolerance = None if tolerance is None else non_negative(tolerance, "tolerance")
     limit = whole_number(limit, "limit", 1, _MOST_SOLUTIONS)

@@ -18,6 +18,7 @@ __all__ = ["Auto", "Step", "member", "plan"]
 
 _LARGEST_ENUMERATION = 18  # 2**18 subsets take milliseconds
 _EXACT = ("meet_in_the_middle", "branch_and_bound")
+_PROVING = ("brute_force", *_EXACT)
 _HEURISTICS = (
     *("sorted_pursuit", "best_first_pursuit", "sign_pursuit", "sign_beam"),
     *("message_passing", "k_tree", "differencing", "local_search"),
@@ -30,6 +31,7 @@ _RIVAL_RATIO = 3.0  # how much worse than the best one they may be predicted to 
 _RIVAL_SHARE = 0.15  # of the time limit, that a heuristic before the best one may take
 _NO_MORE = 0.95  # if ten times the time was worth less than this, the rest of the time is not spent
 _LARGEST_RELAXATION = 40_000  # entries, for the bound by linear programming
+_RELAXATION_SHARE = 0.1  # of the time limit
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Auto:
     nearest to n, d, the spread of the rows' lengths and whether a size is wanted. If a proof is predicted within the
     time limit, an exact solver runs. Otherwise up to three heuristics do: those that are nearly as good as the best and
     quick come before it, and it gets the time that is left. The whole limit is spent only on solvers that were
-    measured to get better with time. Where no proof was tried and d is large against n, a linear program gives a bound.
+    measured to get better with time. Where no proof is tried and d is large against n, a linear program gives a bound.
 
     A solver that finds nothing better never makes the answer worse: subsets are compared by their exactly recomputed
     errors. Cost: the sum of the members'. It fails, like any table, where an instance is unlike all that were
@@ -61,7 +63,8 @@ class Auto:
         steps = plan(instance, limits)
         best: Outcome | None = None
         best_error = float("inf")
-        lower_bound, work = 0.0, 0
+        lower_bound = 0.0 if any(step.solver in _PROVING for step in steps) else _relaxation(instance, limits)
+        work = 0
         tried: list[dict[str, Any]] = []
         found_by = self.name
         for step in steps:
@@ -90,7 +93,6 @@ class Auto:
         if stopped_by is not StoppedBy.PROOF:
             reached = limits.exceeded(work)
             stopped_by = StoppedBy.TOLERANCE if limits.is_met_by(best_error) else reached or StoppedBy.DONE
-            lower_bound = max(lower_bound, _relaxation(instance, limits, work))
         details = {**best.details, "solver": found_by, "tried": tried}
         return Outcome(best.subset, stopped_by, min(lower_bound, best_error), work, details)
 
@@ -135,15 +137,16 @@ def member(name: str, timed: bool) -> Solver:
     return REGISTRY[name].make()
 
 
-def _relaxation(instance: Instance, limits: Limits, work: int) -> float:
-    """A lower bound by linear programming, where it may be positive and there is time."""
-    if limits.norm is not Norm.SUP or limits.exceeded(work) is not None or 2 * instance.d < instance.n:
+def _relaxation(instance: Instance, limits: Limits) -> float:
+    """A lower bound by linear programming, where it may be positive and there is time; it holds for both norms."""
+    seconds = limits.seconds_left()
+    if 2 * instance.d < instance.n or instance.n * instance.d > _LARGEST_RELAXATION or limits.exceeded() is not None:
         return 0.0
-    if instance.n * instance.d > _LARGEST_RELAXATION:
+    if seconds is not None and seconds < 1.0:
         return 0.0
     from sslth.subset_sum.solvers.lp_bound import lagrangian_bound
 
-    return lagrangian_bound(instance, limits.seconds_left())
+    return lagrangian_bound(instance, None if seconds is None else _RELAXATION_SHARE * seconds)
 
 
 def _what_is_left(limits: Limits, work: int) -> Limits:
