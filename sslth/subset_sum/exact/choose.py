@@ -13,7 +13,7 @@ from sslth.subset_sum.limits import Limits
 __all__ = ["choose_join", "readable_size"]
 
 _SMALLEST_STREAM = 4096  # below, both ways take less than a millisecond
-_CELLS_NANOSECONDS = 500.0  # what cells take for a sum at d = 5 to 9, n = 40
+_CELLS_NANOSECONDS = 800.0  # what cells take for a sum at d = 6 to 9, n = 40
 
 
 def choose_join(

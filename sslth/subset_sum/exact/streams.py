@@ -33,9 +33,11 @@ __all__ = ["StreamJoin", "available_cores"]
 
 IntArray = npt.NDArray[np.int64]
 
-_SLABS_PER_BLOCK = 4
+_SLABS_PER_BLOCK = 16
 _STEPS_PER_CALL = 8_000_000  # 10 to 30 ms
-_LOAD_BITS = 3  # a bitmap has 2**3 times as many bits as a slab has sums
+_LOAD_BITS = 4  # a bitmap has 2**4 times as many bits as a slab has sums
+_SMALLEST_SLAB = 1 << 18  # sums: the bitmap, half a MiB, stays in the second-level cache
+_SHORTEST_STRETCH = 16  # sums that an entry of the first list should contribute to a slab
 _SAMPLES = 1 << 16
 _LOCAL_CAPACITY = 1 << 14
 
@@ -99,8 +101,12 @@ class StreamJoin:
     starts_wide = False
     first_pass_hits = 12.0  # a wider window costs streams little, a second pass as much as the first
 
-    def __init__(self, problem: HalvedProblem, limits: Limits, threads: int = 1, sums_per_slab: int = 1 << 21) -> None:
-        self.problem, self.limits, self.threads, self.sums_per_slab = problem, limits, threads, sums_per_slab
+    def __init__(
+        self, problem: HalvedProblem, limits: Limits, threads: int = 1, sums_per_slab: int | None = None
+    ) -> None:
+        self.problem, self.limits, self.threads = problem, limits, threads
+        sizes = problem.quarter_sizes
+        self.sums_per_slab = sums_per_slab or max(_SMALLEST_SLAB, _SHORTEST_STRETCH * max(sizes[0], sizes[2]))
         self.work = 0
         self.lists: tuple[SumList, SumList, SumList, SumList]
         self.a: _Stream
@@ -142,7 +148,7 @@ class StreamJoin:
         edges = self._edges(window)
         lanes = self._plan(edges, window)
         pairs = self._sums_per_slab(edges) * lanes.crossing / 2.0**lanes.cell_bits
-        return 8.0 + 3.0 * lanes.crossing + 3.0 * pairs
+        return 20.0 + 10.0 * lanes.crossing + 300.0 * pairs  # fitted at n = 40, d = 1 to 9
 
     def run_pass(self, buffer: Buffer, bound: int, budget: int | None) -> tuple[StoppedBy | None, bool]:  # noqa: ARG002
         """Offer every subset with an integer error up to `bound` to the buffer; why stopped, and whether finished."""
@@ -244,7 +250,7 @@ class _Worker:
         self.picked_2 = np.empty(capacity, dtype=np.int32)
         self.picked_cells = np.empty(capacity, dtype=np.uint64)
         self.following = np.empty(capacity, dtype=np.int32)
-        self.heads = np.empty(1 << max(4, shared.lanes.table_bits - _LOAD_BITS - 2), dtype=np.int32)
+        self.heads = np.empty(1 << (capacity - 1).bit_length() >> 2, dtype=np.int32)
         self.errors = np.zeros(_LOCAL_CAPACITY, dtype=np.int64)
         self.codes = np.zeros((_LOCAL_CAPACITY, 2), dtype=np.int64)
         self.pointers_a = shared.join.a.pointers()

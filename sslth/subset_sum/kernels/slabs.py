@@ -97,6 +97,8 @@ def mark_cells(
     table uint64[2**(64 - shift) / 64] is modified. pointers are read only.
     """
     scratch = np.empty(SCRATCH, np.uint64)
+    crossed = np.empty(SCRATCH, np.uint64)
+    pending = np.empty(SCRATCH, np.int64)
     mixed = np.empty(1 << lanes.size, np.uint64)
     work = 0
     guess = 16
@@ -111,23 +113,21 @@ def mark_cells(
             while start < end:
                 size = min(end - start, SCRATCH)
                 part = words_2[start : start + size]
-                crossing = ZERO
                 for j in range(size):
                     one = (word + part[j] - halo) & mask
-                    other = (word + part[j] + halo) & mask
                     scratch[j] = (one * GOLDEN) >> shift
-                    crossing |= one ^ other
+                    crossed[j] = one ^ ((word + part[j] + halo) & mask)
+                count = 0
                 for j in range(size):
                     place = scratch[j]
                     table[place >> WORD_BITS] |= ONE << (place & BIT_OF_WORD)
-                if crossing != ZERO:
-                    for j in range(size):
-                        one = (word + part[j] - halo) & mask
-                        other = (word + part[j] + halo) & mask
-                        if one != other:
-                            for t in range(1, mix_lanes(one, other, lanes, mixed)):
-                                place = (mixed[t] * GOLDEN) >> shift
-                                table[place >> WORD_BITS] |= ONE << (place & BIT_OF_WORD)
+                    pending[count] = j
+                    count += np.int64(crossed[j] != ZERO)
+                for q in range(count):
+                    one = (word + part[pending[q]] - halo) & mask
+                    for t in range(1, mix_lanes(one, one ^ crossed[pending[q]], lanes, mixed)):
+                        place = (mixed[t] * GOLDEN) >> shift
+                        table[place >> WORD_BITS] |= ONE << (place & BIT_OF_WORD)
                 start += size
         i += 1
     state[0] = i
@@ -207,6 +207,8 @@ def join_slab(
     Returns the number of sums and pairs that were looked at.
     """
     scratch = np.empty(SCRATCH, np.uint64)
+    crossed = np.empty(SCRATCH, np.uint64)
+    pending = np.empty(SCRATCH, np.int64)
     mixed = np.empty(1 << lanes.size, np.uint64)
     wrap = u64(heads.size - 1)
     d = columns_1.shape[0]
@@ -225,23 +227,20 @@ def join_slab(
             while start < end:
                 size = min(end - start, SCRATCH)
                 part = words_2[start : start + size]
-                crossing = ZERO
                 for j in range(size):
                     one = (word + part[j] - halo) & mask
-                    other = (word + part[j] + halo) & mask
                     scratch[j] = (one * GOLDEN) >> shift
-                    crossing |= one ^ other
-                for j in range(size):
+                    crossed[j] = one ^ ((word + part[j] + halo) & mask)
+                count = 0
+                for j in range(size):  # first those that must be looked at, so that the others cost no branch
                     place = scratch[j]
+                    pending[count] = j
                     hit = (table[place >> WORD_BITS] >> (place & BIT_OF_WORD)) & ONE
-                    if hit == ZERO and crossing == ZERO:
-                        continue
-                    one = (word + part[j] - halo) & mask
-                    other = (word + part[j] + halo) & mask
-                    if hit == ZERO and one == other:
-                        continue
-                    cells = mix_lanes(one, other, lanes, mixed)
-                    for t in range(cells):
+                    count += np.int64((hit != ZERO) | (crossed[j] != ZERO))
+                for q in range(count):
+                    at = pending[q]
+                    one = (word + part[at] - halo) & mask
+                    for t in range(mix_lanes(one, one ^ crossed[at], lanes, mixed)):
                         cell = mixed[t]
                         place = (cell * GOLDEN) >> shift
                         if (table[place >> WORD_BITS] >> (place & BIT_OF_WORD)) & ONE == ZERO:
@@ -251,7 +250,7 @@ def join_slab(
                             work += 1
                             if picked_cells[r] == cell:
                                 k, m = picked_1[r], picked_2[r]
-                                p = start + j
+                                p = start + at
                                 error = 0
                                 for x in range(d):
                                     off = columns_1[x, i] + columns_2[x, p] - columns_3[x, k] - columns_4[x, m]
