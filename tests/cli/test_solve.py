@@ -140,3 +140,49 @@ def test_ctrl_c_prints_the_best_so_far_and_is_status_130() -> None:
     assert printed["stats"]["stopped_by"] == "interrupt"
     assert printed["status"] == "BEST_FOUND"
     assert printed["error"] < 100
+
+
+def test_count_and_list(capsys: pytest.CaptureFixture[str]) -> None:
+    instance = sslth.draw_instance("nsn", 14, 2, seed=3)
+    assert main([*DRAWN, "--count", "--tolerance", "0.5"]) == 0
+    assert int(capsys.readouterr().out) == sslth.count(instance, 0.5) > 0
+    assert main([*DRAWN, "--count", "--tolerance", "0.5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["count"] == sslth.count(instance, 0.5)
+    assert main([*DRAWN, "--list", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [float(line.split()[0]) for line in lines] == pytest.approx(
+        [s.error for s in sslth.solutions(instance, limit=3)], rel=1e-8
+    )
+    assert main([*DRAWN, "--list", "3", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["solutions"]) == 3
+    assert main([*DRAWN, "--list", "3", "--tolerance", "1e-12"]) == 1
+    assert main([*DRAWN, "--count"]) == 2
+    assert "--tolerance" in capsys.readouterr().err
+    assert main([*DRAWN, "--list", "0"]) == 2
+    capsys.readouterr()
+
+
+def test_a_tolerance_for_each_coordinate(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*DRAWN, "--tolerance", "10,0.5", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["status"] == "WITHIN_TOLERANCE"
+    assert printed["stats"]["tolerance_ratio"] <= 1
+    assert main([*DRAWN, "--tolerance", "1e-9,1e-9"]) == 1
+    assert main([*DRAWN, "--tolerance", "1,2,3"]) == 2
+    assert main([*DRAWN, "--tolerance", "small"]) == 2
+    assert "small" in capsys.readouterr().err
+
+
+def test_the_norm_and_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    wide = ["solve", "--law", "nsn", "-n", "300", "-d", "20", "--time-limit", "1"]
+    assert main([*wide, "--norm", "l2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    instance = sslth.draw_instance("nsn", 300, 20)
+    residual = instance.samples[found["subset"]].sum(axis=0) - instance.target
+    assert found["error"] == pytest.approx(float(np.linalg.norm(residual)))
+    assert main([*wide, "--explain"]) == 0
+    printed = capsys.readouterr().out
+    assert "plan " in printed
+    assert "tried " in printed
+    assert main([*wide, "--norm", "l1"]) == 2
+    capsys.readouterr()

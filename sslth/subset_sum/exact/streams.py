@@ -38,7 +38,8 @@ _STEPS_PER_CALL = 8_000_000  # 10 to 30 ms
 _LOAD_BITS = 4  # a bitmap has 2**4 times as many bits as a slab has sums
 _SMALLEST_SLAB = 1 << 18  # sums: the bitmap, half a MiB, stays in the second-level cache
 _SHORTEST_STRETCH = 16  # sums that an entry of the first list should contribute to a slab
-_SAMPLES = 1 << 16
+_SAMPLES_PER_SLAB = 256
+_MOST_SAMPLES = 1 << 16
 _LOCAL_CAPACITY = 1 << 14
 
 
@@ -72,7 +73,7 @@ class _Stream:
         """Keys of random sums."""
         reachable = np.flatnonzero(self.reach)
         ends = self._partners(self.reach[reachable])
-        first = rng.choice(reachable.size, count, p=ends / ends.sum())
+        first = np.searchsorted(np.cumsum(ends), rng.integers(0, ends.sum(), count), side="right")
         second = rng.integers(0, ends[first])
         return self.one.keys[reachable[first]] + self.two.keys[second]
 
@@ -190,7 +191,8 @@ class StreamJoin:
         if count <= 1:
             return np.array([low, high + 1], dtype=np.int64)
         rng = np.random.Generator(np.random.Philox(0))
-        keys = np.sort(np.concatenate([self.a.sample(rng, _SAMPLES), self.b.sample(rng, _SAMPLES)]))
+        samples = min(_MOST_SAMPLES, _SAMPLES_PER_SLAB * count)
+        keys = np.sort(np.concatenate([self.a.sample(rng, samples), self.b.sample(rng, samples)]))
         inner = keys[np.linspace(0, keys.size - 1, count + 1).astype(np.int64)[1:-1]]
         inner = inner[(inner > low) & (inner <= high)]
         return np.unique(np.concatenate([[low], inner, [high + 1]])).astype(np.int64)

@@ -122,7 +122,7 @@ def mark_cells(
                     place = scratch[j]
                     table[place >> WORD_BITS] |= ONE << (place & BIT_OF_WORD)
                     pending[count] = j
-                    count += np.int64(crossed[j] != ZERO)
+                    count += int(crossed[j] != ZERO)
                 for q in range(count):
                     one = (word + part[pending[q]] - halo) & mask
                     for t in range(1, mix_lanes(one, one ^ crossed[pending[q]], lanes, mixed)):
@@ -236,7 +236,7 @@ def join_slab(
                     place = scratch[j]
                     pending[count] = j
                     hit = (table[place >> WORD_BITS] >> (place & BIT_OF_WORD)) & ONE
-                    count += np.int64((hit != ZERO) | (crossed[j] != ZERO))
+                    count += int((hit != ZERO) | (crossed[j] != ZERO))
                 for q in range(count):
                     at = pending[q]
                     one = (word + part[at] - halo) & mask
