@@ -86,11 +86,11 @@ def heuristic_result(cell: dict[str, Any]) -> dict[str, Any]:
     return {**cell, "spread": row_spread(instance), "errors": errors}
 
 
-def proof_result(cell: dict[str, Any]) -> dict[str, Any]:
+def proof_result(cell: dict[str, Any], names: tuple[str, ...] = EXACT) -> dict[str, Any]:
     """Seconds to a proof, None where there was none within the limit."""
     instance = instance_of(cell)
     seconds: dict[str, float | None] = {}
-    for name in EXACT:
+    for name in names:
         small = sslth.draw_instance(cell["law"], 20, cell["d"], 0)
         sslth.solve(small, name, time_limit=5.0)
         if REGISTRY[name].refusal(instance) is not None:
@@ -109,6 +109,12 @@ def measure(kind: str, cell: dict[str, Any]) -> dict[str, Any]:
     return {"kind": kind, **result}
 
 
+def measure_again(row: dict[str, Any], name: str) -> dict[str, Any]:
+    """One cell of proofs with one solver measured anew, in a worker."""
+    cell = {key: row[key] for key in ("law", "n", "d", "sized")}
+    return {**row, "proof": {**row["proof"], **proof_result(cell, (name,))["proof"]}}
+
+
 def main() -> None:
     """Run what is missing, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -116,8 +122,19 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; the table needs all cells")
     parser.add_argument("--partial", action="store_true", help="write the table from the cells that are there")
+    parser.add_argument("--redo", choices=EXACT, help="measure this exact solver anew in the cells of proofs")
+    parser.add_argument("--most-d", type=int, default=10**9, help="with --redo: only up to so many coordinates")
     options = parser.parse_args()
     known = _read(options.out)
+    if options.redo is not None:
+        rows = [row for row in known.values() if row["kind"] == "proof" and row["d"] <= options.most_d]
+        with options.out.open("a") as stream, ProcessPoolExecutor(options.workers) as pool, Progress() as progress:
+            task = progress.add_task("cells", total=len(rows))
+            for done in as_completed([pool.submit(measure_again, row, options.redo) for row in rows]):
+                _store(stream, known, done.result())
+                progress.advance(task)
+        _write_table(list(known.values()))
+        return
     todo = [("heuristic", c) for c in heuristic_cells()] + [("proof", c) for c in proof_cells()]
     todo = [(kind, cell) for kind, cell in todo if _key(kind, cell) not in known]
     todo.sort(key=lambda entry: -entry[1]["d"])

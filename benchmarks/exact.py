@@ -55,10 +55,11 @@ def main() -> None:
                 else:
                     seconds.append(found.seconds)
                 assert found.status is sslth.Status.OPTIMAL
-            speed = 2.0 ** (n // 2 + 1) / seconds[0] / 1e6
+            # an error of 0 ends the search before all sums were made
+            speed = f"{2.0 ** (n // 2 + 1) / seconds[0] / 1e6:.0f}" if found.error else "-"
             peak = found.stats["peak_bytes"] or 0
             times = " | ".join(f"{s:.3g}" for s in seconds)
-            print(f"| {law} | {n} | {d} | {times} | {found.error:.3g} | {speed:.0f} | {peak / 1e6:.0f} |", flush=True)
+            print(f"| {law} | {n} | {d} | {times} | {found.error:.3g} | {speed} | {peak / 1e6:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
