@@ -34,12 +34,13 @@ __all__ = ["StreamJoin", "available_cores"]
 IntArray = npt.NDArray[np.int64]
 
 _SLABS_PER_BLOCK = 16
-_STEPS_PER_CALL = 8_000_000  # 10 to 30 ms
+_STEPS_PER_CALL = 2_000_000  # 5 to 40 ms
 _LOAD_BITS = 4  # a bitmap has 2**4 times as many bits as a slab has sums
 _SMALLEST_SLAB = 1 << 18  # sums: the bitmap, half a MiB, stays in the second-level cache
 _SHORTEST_STRETCH = 16  # sums that an entry of the first list should contribute to a slab
 _SAMPLES_PER_SLAB = 256
 _MOST_SAMPLES = 1 << 16
+_COMPARISONS_AN_ENTRY = 4e6  # between two looks at the clock
 _LOCAL_CAPACITY = 1 << 14
 
 
@@ -205,7 +206,10 @@ class _Pass:
         self.join, self.buffer, self.window, self.lanes = join, buffer, window, lanes
         self.words = [lanes.words(sums) for sums in join.lists]
         self.shift = np.uint64(64 - lanes.table_bits)
-        self.pick_capacity = _pick_capacity(lanes.table_bits, join.lists[3].keys.size)
+        second = join.lists[3].keys.size
+        # where cells tell little apart, fewer picks at a time: a sum is compared with all that share its cell
+        comparable = _COMPARISONS_AN_ENTRY * 2.0**lanes.cell_bits / (_SHORTEST_STRETCH * lanes.crossing)
+        self.pick_capacity = min(_pick_capacity(lanes.table_bits, second), max(2 * second + 64, int(comparable)))
 
     def results(self, blocks: list[IntArray], threads: int) -> Iterator[_Found]:
         """The slabs' results, in order."""
@@ -309,7 +313,7 @@ class _Worker:
         chain_cells(self.picked_cells, count, shared.shift, self.pick_marks, self.heads, self.following)
         control = shared.buffer.control.copy()
         control[0] = 0
-        state = np.zeros(2, dtype=np.int64)
+        state = np.array([0, 0, 0, -1], dtype=np.int64)
         while state[0] < lists[0].keys.size and not self._is_over(found):
             found.work += join_slab(
                 *stream_a, low, high, lanes.halo, lanes.mask, lanes.masks, shared.shift, self.pick_marks,

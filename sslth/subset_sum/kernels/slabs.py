@@ -202,9 +202,9 @@ def join_slab(
 
     columns int64[d, m] are the coordinates of the four lists, sizes int64[m] the rows in each entry; a match has
     between smallest and largest rows and |1 + 2 - 3 - 4| <= limit in every coordinate, the limit as in
-    `CandidateBuffer`. A match is written with the codes (1 * m2 + 2, 3 * m4 + 4). state int64[2] is (next entry of
-    list 1, why it paused): 1 asks for a look at the buffer, 2 says that matches were dropped for want of room.
-    Returns the number of sums and pairs that were looked at.
+    `CandidateBuffer`. A match is written with the codes (1 * m2 + 2, 3 * m4 + 4). state int64[4] is (next entry of
+    list 1, why it paused, segment, place in list 2 or -1): 1 asks for a look at the buffer, 2 says that matches were
+    dropped for want of room. Returns the number of sums, cells and pairs that were looked at.
     """
     scratch = np.empty(SCRATCH, np.uint64)
     crossed = np.empty(SCRATCH, np.uint64)
@@ -215,15 +215,20 @@ def join_slab(
     limit = min(control[3], control[1] + control[2])
     work = 0
     guess = 16
-    i = state[0]
+    i, _, resumed_segment, resumed_at = state
     state[1] = 0
+    state[3] = -1
     while i < keys_1.size and work < steps and limit >= 0:
         key, word = keys_1[i], words_1[i]
-        for c in range(reach[i]):
-            start = find_start(keys_2, pointers[i, c], last[c], low - key)
+        for c in range(resumed_segment if resumed_at >= 0 else 0, reach[i]):
+            start = resumed_at
+            if resumed_at < 0:
+                start = find_start(keys_2, pointers[i, c], last[c], low - key)
             end = find_end(keys_2, start, last[c], high - key, guess)
-            guess = end - start
-            work += guess
+            if resumed_at < 0:
+                guess = end - start
+                work += guess
+            resumed_at = -1
             while start < end:
                 size = min(end - start, SCRATCH)
                 part = words_2[start : start + size]
@@ -239,8 +244,14 @@ def join_slab(
                     count += int((hit != ZERO) | (crossed[j] != ZERO))
                 for q in range(count):
                     at = pending[q]
+                    if work >= steps and q > 0:
+                        state[0] = i
+                        state[2] = c
+                        state[3] = start + at
+                        return work
                     one = (word + part[at] - halo) & mask
                     for t in range(mix_lanes(one, one ^ crossed[at], lanes, mixed)):
+                        work += 1
                         cell = mixed[t]
                         place = (cell * GOLDEN) >> shift
                         if (table[place >> WORD_BITS] >> (place & BIT_OF_WORD)) & ONE == ZERO:
