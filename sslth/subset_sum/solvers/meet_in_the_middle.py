@@ -35,7 +35,7 @@ class MeetInTheMiddle:
     rows are counted, not told apart; of more than half the rows the complement is sought. Same answer whatever the
     number of threads.
 
-    Cost: streams take O(2^(n/2)) time, 5 to 10 ns a sum and core up to d = 4, and O(2^(n/4)) memory besides some MB a
+    Cost: streams take O(2^(n/2)) time, 4 to 14 ns a sum and core up to d = 4, and O(2^(n/4)) memory besides some MB a
     thread; cells take 2^(n/2 + 1) (8 d + 4) bytes and O(2^(n/2)) time growing with d towards 2^n.
     `docs/measurements.md` has seconds.
 
