@@ -101,7 +101,7 @@ REGISTRY: dict[str, Entry] = {
     "meet_in_the_middle": Entry(
         "meet_in_the_middle",
         "MeetInTheMiddle",
-        "n <= 48 or so: two sorted halves; proves the optimum",
+        "n <= 64, small d: two halves, streamed or stored; proves the optimum",
         proves=True,
     ),
     "branch_and_bound": Entry(

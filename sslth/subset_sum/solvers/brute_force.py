@@ -60,7 +60,7 @@ class BruteForce:
         if instance.n > _LARGEST_N:
             raise InvalidInputError(
                 f"brute_force takes at most {_LARGEST_N} rows, but the instance has {instance.n};"
-                ' use solver="meet_in_the_middle" for a proof up to about 46 rows, or solver="auto"'
+                ' use solver="meet_in_the_middle" for a proof up to about 64 rows, or solver="auto"'
             )
         grid = to_fixed_point(instance)
         groups = equal_rows(instance)
