@@ -58,18 +58,18 @@ def test_golden_normals() -> None:
 
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN_WORDS)
 def test_known_answers_of_philox(counter: tuple, key: tuple, words: tuple) -> None:
-    tile = [np.full(3, word, dtype=np.uint32) for word in counter]
+    tile = [np.full(4, word, dtype=np.uint32) for word in counter]  # an odd size takes one more along
     philox_tile(np.uint32(key[0]), np.uint32(key[1]), *tile, 3)
     assert all(tuple(int(column[i]) for column in tile) == words for i in range(3))
 
 
 def test_words_of_random_counters_equal_the_plain_twin() -> None:
     rng = np.random.default_rng(1)
-    counters = rng.integers(0, 2**32, (4, 40), dtype=np.uint32)
+    counters = rng.integers(0, 2**32, (4, 41), dtype=np.uint32)
     key = rng.integers(0, 2**32, 2, dtype=np.uint32)
-    tile = [row.copy() for row in counters]
-    philox_tile(key[0], key[1], *tile, 40)
-    for i in range(40):
+    tile = [np.append(row, row[:1]) for row in counters]
+    philox_tile(key[0], key[1], *tile, 41)
+    for i in range(41):
         expected = oracle.philox([int(c) for c in counters[:, i]], [int(k) for k in key])
         assert [int(column[i]) for column in tile] == list(expected)
 

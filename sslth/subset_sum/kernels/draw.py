@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from sslth.subset_sum.kernels.jit import njit
-from sslth.subset_sum.kernels.normal import word_to_normal
+from sslth.subset_sum.kernels.normal import interleaved_normals
 from sslth.subset_sum.kernels.philox import philox_tile
 
 __all__ = ["draw_normal_rows", "draw_word_rows"]
 
 TILE = 512  # counters a tile: 8 KiB of words and as much of normals
+LANES = 16  # numbers that are stored together
 
 
 @njit
@@ -86,10 +87,10 @@ def _draw_short_rows(key_low, key_high, filters, scales, channel, layer_part, ro
     groups = (d + 3) // 4
     flat = rows_out.reshape(rows * d)
     w0 = np.empty(TILE, np.uint32)
-    w1 = np.empty(TILE, np.uint32)
+    w1 = np.empty(TILE + LANES, np.uint32)
     w2 = np.empty(TILE, np.uint32)
     w3 = np.empty(TILE, np.uint32)
-    factors = np.empty(TILE, np.float64)
+    factors = np.empty(TILE + LANES, rows_out.dtype)
     normals = np.empty(4 * TILE, np.float32)
     scaled = np.empty(4 * TILE, rows_out.dtype)
     group_of = np.empty(TILE, np.uint32)
@@ -106,9 +107,8 @@ def _draw_short_rows(key_low, key_high, filters, scales, channel, layer_part, ro
         size = here * groups
         tile_filters = filters[first : first + here]
         tile_scales = scales[first : first + here]
-        for i in range(size):
-            w1[i] = tile_filters[row_of[i]]
-            factors[i] = tile_scales[row_of[i]]
+        spread(tile_filters, groups, row_of, w1)
+        spread(tile_scales, groups, row_of, factors)
         for i in range(size):
             w0[i] = group_of[i]
             w2[i] = channel
@@ -158,24 +158,34 @@ def _draw_long_rows(key_low, key_high, filters, scales, channel, layer_part, row
 
 
 @njit
-def interleaved_normals(w0, w1, w2, w3, normals, size):
-    """normals[4 i + c] = word_to_normal(wc[i]) for i < size."""
-    for i in range(size):
-        normals[4 * i] = word_to_normal(w0[i])
-        normals[4 * i + 1] = word_to_normal(w1[i])
-        normals[4 * i + 2] = word_to_normal(w2[i])
-        normals[4 * i + 3] = word_to_normal(w3[i])
+def spread(values, groups, row_of, out):
+    """out[r groups + g] = values[r] for g < groups; row_of[r groups + g] = r; `out` has LANES entries more than that.
+
+    Long rows write whole vectors: what one writes too far, the next row overwrites. Short ones gather.
+    """
+    if groups < LANES:
+        for i in range(len(values) * groups):
+            out[i] = values[row_of[i]]
+        return
+    for row in range(len(values)):
+        value = values[row]
+        place = np.uint64(row * groups)  # unsigned: an index that may be negative is not a vector store
+        end = place + np.uint64(groups)
+        while place < end:
+            for j in range(LANES):
+                out[place + np.uint64(j)] = value
+            place += np.uint64(LANES)
 
 
 @njit
 def multiply_groups(factors, normals, out, size):
-    """out[4 i + c] = factors[i] * normals[4 i + c] for i < size."""
+    """out[4 i + c] = factors[i] * normals[4 i + c] for i < size, in the precision of `factors`."""
     for i in range(size):
         factor = factors[i]
-        out[4 * i] = factor * np.float64(normals[4 * i])
-        out[4 * i + 1] = factor * np.float64(normals[4 * i + 1])
-        out[4 * i + 2] = factor * np.float64(normals[4 * i + 2])
-        out[4 * i + 3] = factor * np.float64(normals[4 * i + 3])
+        out[4 * i] = factor * normals[4 * i]
+        out[4 * i + 1] = factor * normals[4 * i + 1]
+        out[4 * i + 2] = factor * normals[4 * i + 2]
+        out[4 * i + 3] = factor * normals[4 * i + 3]
 
 
 @njit
