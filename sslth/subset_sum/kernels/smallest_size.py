@@ -14,17 +14,19 @@ SMALLEST = 1  # the smallest error among the subsets of that size
 
 @njit
 def search_by_size(samples, target, tolerance, largest, errors):
-    """Return the size of the smallest subset within the tolerance, -1 if none of at most `largest` rows is.
+    """Return the size of the smallest subset within the tolerance; of the best subset if none is, up to `largest` rows.
 
-    samples float64[n], target a number. Subsets of one size come in lexicographic order of their rows. Writes
-    errors[FIRST] and errors[SMALLEST], both the smallest error of all subsets seen where none is within the tolerance.
-    Sums are float64, added from the first row to the last. O(number of subsets seen) time, O(n) memory.
+    samples float64[n], target a number. Subsets of one size come in lexicographic order of their rows; of subsets with
+    equal errors the first is the best. Writes errors[FIRST] and errors[SMALLEST], both above the tolerance, and equal,
+    where nothing fits. Sums are float64, added from the first row to the last. O(number of subsets seen) time, O(n)
+    memory.
     """
     n = samples.size
     best = abs(target)
     if best <= tolerance:
         errors[FIRST] = errors[SMALLEST] = best
         return 0
+    best_size = 0
     rows = np.zeros(n + 1, dtype=np.int64)
     sums = np.zeros(n + 1)  # sums[j]: of the first j chosen rows
     for size in range(1, min(largest, n) + 1):
@@ -34,7 +36,9 @@ def search_by_size(samples, target, tolerance, largest, errors):
             sums[j + 1] = sums[j] + samples[j]
         while True:
             error = abs(sums[size] - target)
-            best = min(best, error)
+            if error < best:
+                best = error
+                best_size = size
             if found < 0.0 and error <= tolerance:
                 found = error
             place = size - 1
@@ -51,7 +55,7 @@ def search_by_size(samples, target, tolerance, largest, errors):
             errors[SMALLEST] = best  # subsets of fewer rows are all above the tolerance
             return size
     errors[FIRST] = errors[SMALLEST] = best
-    return -1
+    return best_size
 
 
 @njit

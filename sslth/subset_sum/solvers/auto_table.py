@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -79,23 +79,41 @@ def predict_errors(instance: Instance, time_limit: float | None, names: Iterable
 
 
 def predict_proofs(instance: Instance, names: Iterable[str]) -> dict[str, float]:
-    """Seconds to a proof that each named solver is expected to take; infinity where it was seen to fail."""
+    """Seconds to a proof that each named solver is expected to take, from the nearest cells.
+
+    A cell where none was had in time counts as what the cells with a proof make expect there, but at least as its
+    time limit, and at most as four times that.
+    """
     table = _table()
+    limit = math.log(table["proof_limit"])
     seconds = {}
     for name in names:
-        near = _nearest([cell for cell in table["proofs"] if name in cell["proof"]], instance)
-        if not near:
-            continue
-        logs, total = 0.0, 0.0
-        for weight, cell in near:
-            measured = cell["proof"][name]
-            rows = _rows_that_count(instance.n, instance.smallest_size, instance.largest_size)
-            there = _rows_that_count(cell["n"], *((cell["n"] // 3,) * 2 if cell["sized"] else (0, cell["n"])))
-            base = 4.0 * table["proof_limit"] if measured is None else max(measured, 1e-3)
-            logs += weight * (math.log(base) + _PROOF_DOUBLING * math.log(2.0) * (rows - there))
-            total += weight
-        seconds[name] = math.exp(min(700.0, logs / total))
+        tried = [cell for cell in table["proofs"] if name in cell["proof"]]
+        proved = _nearest([cell for cell in tried if cell["proof"][name] is not None], instance, _proof_distance)
+        expected = _mean(
+            [(w, math.log(max(cell["proof"][name], 1e-3)) + _log_growth(instance, cell)) for w, cell in proved]
+        )
+        found = []
+        for weight, cell in _nearest(tried, instance, _proof_distance):
+            growth, measured = _log_growth(instance, cell), cell["proof"][name]
+            there = min(limit + math.log(4.0), max(limit, expected - growth))
+            found.append((weight, growth + (there if measured is None else math.log(max(measured, 1e-3)))))
+        if found:
+            seconds[name] = math.exp(min(700.0, _mean(found)))
     return seconds
+
+
+def _log_growth(instance: Instance, cell: dict[str, Any]) -> float:
+    """The logarithm of how much longer a proof takes for the instance's number of subsets than for a cell's."""
+    rows = _rows_that_count(instance.n, instance.smallest_size, instance.largest_size)
+    there = _rows_that_count(cell["n"], *((cell["n"] // 3,) * 2 if cell["sized"] else (0, cell["n"])))
+    return _PROOF_DOUBLING * math.log(2.0) * (rows - there)
+
+
+def _mean(weighted: list[tuple[float, float]]) -> float:
+    """The weighted mean; infinity of nothing."""
+    total = sum(weight for weight, _ in weighted)
+    return sum(weight * value for weight, value in weighted) / total if total else math.inf
 
 
 def _rows_that_count(n: int, smallest: int, largest: int) -> float:
@@ -116,20 +134,31 @@ def _at(runs: dict[str, list[float]], time_limit: float | None) -> tuple[float, 
     return error, seconds, gain
 
 
-def _nearest(cells: list[dict[str, Any]], instance: Instance) -> list[tuple[float, dict[str, Any]]]:
+def _error_distance(instance: Instance, spread: float, cell: dict[str, Any]) -> float:
+    """How unlike in what errors are reached: 1 is a factor 6 in n or 2.5 in d."""
+    apart = abs(math.log(instance.n / cell["n"])) / math.log(6.0)
+    apart += abs(math.log(instance.d / cell["d"])) / math.log(2.5)
+    return apart + 2.0 * abs(spread - float(cell["spread"]))
+
+
+def _proof_distance(instance: Instance, spread: float, cell: dict[str, Any]) -> float:
+    """How unlike in the time of a proof, which doubles with every second row: 1 is ten rows or a factor 2.5 in d."""
+    apart = abs(instance.n - int(cell["n"])) / 10.0
+    apart += abs(math.log(instance.d / cell["d"])) / math.log(2.5)
+    return apart + 0.5 * abs(spread - float(cell["spread"]))
+
+
+def _nearest(
+    cells: list[dict[str, Any]],
+    instance: Instance,
+    distance: Callable[[Instance, float, dict[str, Any]], float] = _error_distance,
+) -> list[tuple[float, dict[str, Any]]]:
+    """The nearest cells with their weights; a cell of the other kind of size is far away."""
     spread = row_spread(instance)
     sized = instance.cardinality is not None or instance.max_cardinality is not None
-    ranked = []
-    for cell in cells:
-        distance = (
-            abs(math.log(instance.n / cell["n"])) / math.log(6.0)
-            + abs(math.log(instance.d / cell["d"])) / math.log(2.5)
-            + 2.0 * abs(spread - cell["spread"])
-            + 4.0 * (sized != cell["sized"])
-        )
-        ranked.append((distance, cell))
+    ranked = [(distance(instance, spread, cell) + 4.0 * (sized != cell["sized"]), cell) for cell in cells]
     ranked.sort(key=lambda entry: entry[0])
-    return [(1.0 / (0.05 + distance) ** 2, cell) for distance, cell in ranked[:_NEIGHBOURS]]
+    return [(1.0 / (0.05 + apart) ** 2, cell) for apart, cell in ranked[:_NEIGHBOURS]]
 
 
 @cache
