@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslth.cnn.layers import wiring_of
+from sslth.cnn.layers import Weighted, wiring_of
 from sslth.cnn.trace import Traced, canonical_names
 from sslth.errors import InvalidInputError, UnsupportedModuleError
 from sslth.subset_sum.arguments import non_negative
@@ -19,6 +19,7 @@ __all__ = [
     "check_memory",
     "checked_example",
     "checked_gains",
+    "checked_names",
     "parse_bytes",
     "refuse_weights_read_directly",
     "resolve_device",
@@ -78,6 +79,13 @@ def refuse_weights_read_directly(traced: Traced, layers: Mapping[str, nn.Module]
             )
 
 
+def checked_names(names: Any) -> tuple[str, ...]:
+    """Module names, sorted, each once."""
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise InvalidInputError(f"carry_over is {names!r}; it must be a collection of module names")
+    return tuple(sorted(set(names)))
+
+
 def checked_gains(gain: float | Mapping[str, float] | None, modules: Mapping[str, nn.Module]) -> dict[str, float]:
     """The gains that the user wants, by layer."""
     if gain is None:
@@ -102,7 +110,7 @@ def parse_bytes(memory: str | int) -> int:
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
-def check_memory(modules: Mapping[str, nn.Conv2d | nn.Linear], width: int, memory: int) -> None:
+def check_memory(modules: Mapping[str, Weighted], width: int, memory: int) -> None:
     """Refuse a width whose rows of one block would not fit, before anything is drawn."""
     for name, module in modules.items():
         needed = _COPIES_OF_ROWS * 8 * width * wiring_of(module).d

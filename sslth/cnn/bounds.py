@@ -10,11 +10,12 @@ so that it is small when E is, however wide the intervals of the values are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslth.cnn.activations import Curve, relu_curve
@@ -30,7 +31,9 @@ from sslth.cnn.intervals import (
     round_down,
     round_up,
 )
+from sslth.cnn.layers import Weighted, wiring_of
 from sslth.cnn.merged import MergedLayer
+from sslth.cnn.operation import apply_wiring, bias_column, pad_input
 
 __all__ = [
     "RELU",
@@ -132,40 +135,50 @@ def curved(curve: Curve, x: Enclosure) -> Enclosure:
 
 
 def weighted_layer(module: nn.Module, layer: MergedLayer | None, x: Enclosure) -> Enclosure:
-    """Apply a Conv2d or Linear, replaced in the ticket by a merged layer (None: carried over unchanged)."""
-    operation, fan_in, pad = layer_operation(module)
-    weight = exact(module.weight)
+    """Apply a weighted layer, replaced in the ticket by a merged one (None: carried over unchanged)."""
+    operation, fan_in, pad, column = layer_operation(module)
+    weight, weight_radius = exact(module.weight), _radius(module, "weight")
+    dims = len(x.shape)
     x = x.map(pad)
-    target = linear_image(operation, weight, None, x.target, fan_in)
-    shift = linear_image(operation, weight, None, x.shift, fan_in)
-    bias = getattr(module, "bias", None)
-    bias = torch.zeros(weight.shape[0], dtype=torch.float64) if bias is None else exact(bias)
-    column = (-1, 1, 1) if weight.ndim == 4 else (-1,)
+    target = linear_image(operation, weight, weight_radius, x.target, fan_in)
+    shift = linear_image(operation, weight, weight_radius, x.shift, fan_in)
+    bias, bias_radius = getattr(module, "bias", None), _radius(module, "bias")
+    offset = None if bias is None else point(exact(bias), bias_radius)
     if layer is not None:
         layer = layer.on_cpu()
-        shift = add(shift, _kernel_error_image(operation, weight, layer, x.ticket, fan_in))
-        kept = point(torch.zeros_like(bias) if layer.bias is None else layer.bias, layer.bias_radius)
-        shift = add(shift, difference(kept, point(bias)).map(lambda t: t.reshape(column)))
-    target = add(target, point(bias.reshape(column)))
+        shift = add(shift, _kernel_error_image(operation, weight, weight_radius, layer, x.ticket, fan_in))
+        kept = None if layer.bias is None else point(layer.bias, layer.bias_radius)
+        if kept is not None or offset is not None:
+            zero = point(torch.zeros_like((kept or offset).low))  # type: ignore[union-attr]
+            shift = add(shift, difference(kept or zero, offset or zero).map(lambda t: column(t, dims)))
+    if offset is not None:
+        target = add(target, offset.map(lambda t: column(t, dims)))
     return sharpened(target, add(target, shift), shift)
+
+
+def _radius(module: nn.Module, name: str) -> Tensor | None:
+    """How far a weight may be from the real one: given where a batch norm was folded, else it is exact."""
+    radius = getattr(module, f"{name}_radius", None)
+    return radius if isinstance(radius, Tensor) else None
 
 
 def _kernel_error_image(
     operation: Callable[[Tensor, Tensor], Tensor],
     weight: Tensor,
+    weight_radius: Tensor | None,
     layer: MergedLayer,
     x: Interval,
     fan_in: int,
 ) -> Interval:
     """Return an enclosure of E⁺*relu(x̂) + E⁻*relu(-x̂)."""
-    plus, plus_radius = _error(layer.positive, -weight, layer.positive_radius)
+    unsure = torch.zeros_like(weight) if weight_radius is None else weight_radius
+    plus, plus_radius = _error(layer.positive, -weight, layer.positive_radius + unsure)
     if not bool((x.low < 0).any()):
         return linear_image(operation, plus, plus_radius, x, fan_in)
     if layer.negative is None or layer.negative_radius is None:
-        zero = torch.zeros_like(weight)
-        minus, minus_radius = _error(zero, weight, zero)
+        minus, minus_radius = _error(torch.zeros_like(weight), weight, unsure)
     else:
-        minus, minus_radius = _error(layer.negative, weight, layer.negative_radius)
+        minus, minus_radius = _error(layer.negative, weight, layer.negative_radius + unsure)
     apart = add(
         linear_image(operation, plus, plus_radius, x.map(torch.relu), fan_in),
         linear_image(operation, minus, minus_radius, x.negated().map(torch.relu), fan_in),
@@ -198,40 +211,21 @@ def exact(parameter: Tensor | nn.Module) -> Tensor:
 
 def layer_operation(
     module: nn.Module,
-) -> tuple[Callable[[Tensor, Tensor], Tensor], int, Callable[[Tensor], Tensor]]:
-    """Return the layer as (bilinear operation, products per output, padding done before it)."""
-    if isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward:
-        return (lambda x, w: F.linear(x, w)), module.in_features, (lambda x: x)
-    if not (isinstance(module, nn.Conv2d) and type(module).forward is nn.Conv2d.forward):
+) -> tuple[Callable[[Tensor, Tensor], Tensor], int, Callable[[Tensor], Tensor], Callable[[Tensor, int], Tensor]]:
+    """Return the layer as (bilinear operation, products per output at most, padding before it, a bias's shape)."""
+    if not isinstance(module, Weighted) or type(module).forward is not _FORWARDS.get(type(module)):
         raise UnsupportedOperation(f"no bound is known for the module {type(module).__name__}")
-    stride, dilation, groups = module.stride, module.dilation, module.groups
-    padding: str | tuple[int, ...] = module.padding
-    fan_in = module.weight[0].numel()
-
-    def pad(x: Tensor) -> Tensor:
-        if module.padding_mode == "zeros":
-            return x
-        return F.pad(x, _explicit_padding(module), mode=module.padding_mode)
-
-    def convolve(x: Tensor, weight: Tensor) -> Tensor:
-        inside = padding if module.padding_mode == "zeros" else 0
-        return F.conv2d(x, weight, None, stride, inside, dilation, groups)
-
-    return convolve, fan_in, pad
+    wiring = wiring_of(module)
+    fan_in = wiring.inputs_per_group * math.prod(wiring.kernel_size)
+    return (
+        lambda x, weight: apply_wiring(x, weight, wiring),
+        fan_in,
+        lambda x: pad_input(x, wiring),
+        lambda values, dims: bias_column(values, wiring, dims),
+    )
 
 
-def _explicit_padding(module: nn.Conv2d) -> list[int]:
-    """Return the padding as F.pad wants it: last dimension first, both sides."""
-    sides: list[int] = []
-    for axis in (1, 0):
-        if module.padding == "same":
-            total = module.dilation[axis] * (module.kernel_size[axis] - 1)
-            sides += [total // 2, total - total // 2]
-        elif module.padding == "valid":
-            sides += [0, 0]
-        else:
-            sides += [int(module.padding[axis])] * 2
-    return sides
+_FORWARDS = {kind: kind.forward for kind in get_args(Weighted)}
 
 
 def batch_norm(module: nn.Module, x: Enclosure) -> Enclosure:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sslth.cnn.ascent import Attack, attack
 from sslth.cnn.bounds import Enclosure, UnsupportedOperation
+from sslth.cnn.layers import Weighted, Wiring, wiring_of
 from sslth.cnn.merged import MergedLayer
 from sslth.cnn.progress import Progress
 from sslth.cnn.propagation import propagate
@@ -235,24 +236,28 @@ def kernel_errors(model: nn.Module, merged: Mapping[str, MergedLayer]) -> dict[s
     result: dict[str, dict[str, FloatArray]] = {}
     for name, layer in merged.items():
         module = model.get_submodule(name)
-        groups = int(getattr(module, "groups", 1))
+        assert isinstance(module, Weighted)
+        wiring = wiring_of(module)
         weight = _float64(module.weight)
-        blocks = {"positive": _relative(_blocks(_float64(layer.positive), groups), _blocks(weight, groups))}
+        blocks = {"positive": _relative(_blocks(_float64(layer.positive), wiring), _blocks(weight, wiring))}
         if layer.negative is not None:
-            blocks["negative"] = _relative(_blocks(_float64(layer.negative), groups), _blocks(-weight, groups))
-        bias = getattr(module, "bias", None)
-        if bias is not None or layer.bias is not None:
-            wanted = torch.zeros(weight.shape[0], dtype=torch.float64) if bias is None else _float64(bias)
+            blocks["negative"] = _relative(_blocks(_float64(layer.negative), wiring), _blocks(-weight, wiring))
+        if module.bias is not None or layer.bias is not None:
+            wanted = torch.zeros(wiring.out_channels, dtype=torch.float64)
+            wanted = wanted if module.bias is None else _float64(module.bias)
             kept = torch.zeros_like(wanted) if layer.bias is None else _float64(layer.bias)
-            blocks["bias"] = _relative(kept.reshape(groups, -1), wanted.reshape(groups, -1))
+            blocks["bias"] = _relative(kept.reshape(wiring.groups, -1), wanted.reshape(wiring.groups, -1))
         result[name] = blocks
     return result
 
 
-def _blocks(kernel: Tensor, groups: int) -> Tensor:
-    """Return [input channel, entries of its block] of a kernel [c_out, c_in / groups, ...]."""
-    split = kernel.reshape(groups, kernel.shape[0] // groups, kernel.shape[1], -1)
-    return split.transpose(1, 2).reshape(groups * kernel.shape[1], -1)
+def _blocks(kernel: Tensor, wiring: Wiring) -> Tensor:
+    """Return [input channel, entries of its block] of a kernel."""
+    if wiring.transposed or wiring.kind == "batch_norm":
+        return kernel.reshape(wiring.in_channels, -1)
+    groups = wiring.groups
+    split = kernel.reshape(groups, wiring.outputs_per_group, wiring.inputs_per_group, -1)
+    return split.transpose(1, 2).reshape(wiring.in_channels, -1)
 
 
 def _relative(found: Tensor, wanted: Tensor) -> FloatArray:

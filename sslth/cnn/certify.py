@@ -12,6 +12,7 @@ from sslth.cnn.arguments import resolve_device
 from sslth.cnn.box import as_box
 from sslth.cnn.certificate import Report, certify_merged
 from sslth.cnn.layers import fingerprint
+from sslth.cnn.plain import find_folds
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.signs import nonnegative_inputs
 from sslth.cnn.ticket import Ticket
@@ -71,10 +72,11 @@ def certify(
     Costs about ten forward passes of the merged network for the proof and 4 * starts * steps of one input each for
     the attained error.
     """
-    ticket.check_wiring(model)
+    plain = ticket.plain_target(model)
     bottom, top = as_box(ticket.low if low is None else low, ticket.high if high is None else high, ticket.input_shape)
     middle = torch.as_tensor((bottom + top) / 2).expand(ticket.input_shape)[None]
-    traced = trace(model, middle.to(next(model.parameters()).dtype).to(next(model.parameters()).device))
+    _check_folds(ticket, model, middle)
+    traced = trace(plain, middle)
     names = [kept.layer.name for kept in ticket.layers]
     signs = nonnegative_inputs(traced, names, bool((bottom >= 0).all()))
     for kept in ticket.layers:
@@ -88,7 +90,7 @@ def certify(
         raise InvalidInputError(f"data is a {type(data).__name__}; it must be a torch tensor")
     with report_progress(progress) as report:
         certificate = certify_merged(
-            model,
+            plain,
             traced,
             ticket.merged_layers(),
             bottom,
@@ -101,4 +103,17 @@ def certify(
             seed=seed_number(seed),
             progress=report,
         )
-    return replace(certificate, same_target=fingerprint(model) == ticket.fingerprint)
+    return replace(certificate, same_target=fingerprint(plain, ticket.carry_over) == ticket.fingerprint)
+
+
+def _check_folds(ticket: Ticket, model: nn.Module, middle: Tensor) -> None:
+    """Folding is right only where a batch norm follows its layer, and that is a matter of this model's forward."""
+    if not ticket.folds:
+        return
+    example = middle.to(next(model.parameters()))
+    found = find_folds(trace(model, example), example, ticket.carry_over)
+    for norm, layer in ticket.folds.items():
+        if found.get(norm) != layer:
+            raise InvalidInputError(
+                f"the ticket folds {norm} into {layer}, but in this model's forward it does not follow it alone"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -16,19 +16,22 @@ from sslth.cnn.arguments import (
     check_memory,
     checked_example,
     checked_gains,
+    checked_names,
     parse_bytes,
     refuse_weights_read_directly,
     resolve_device,
     run_once,
 )
 from sslth.cnn.box import as_box
-from sslth.cnn.layers import find_layers, fingerprint
+from sslth.cnn.layers import Weighted, find_layers, fingerprint
+from sslth.cnn.plain import find_folds, plain_network
 from sslth.cnn.plan import plan_layer, search_all
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.sequential import describe_sequential
 from sslth.cnn.signs import nonnegative_inputs
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.trace import trace
+from sslth.errors import InvalidInputError
 from sslth.subset_sum.arguments import seed_number, whole_number
 from sslth.subset_sum.solvers import Solver, make_solver
 from sslth.subset_sum.solvers.best_first_pursuit import BestFirstPursuit
@@ -57,13 +60,16 @@ def extract(
     max_kept: int | None = None,
     memory: str | int = "1GiB",
     jobs: int | None = None,
+    carry_over: Collection[str] = (),
 ) -> Ticket:
     """Keep those filters of a random CNN that make it compute a trained one.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Its weights must sit in Conv2d and Linear modules; anything weightless may stand between them. Not changed.
+        Its weights must sit in convolutions (of 1 to 3 axes, transposed ones too), Linear and batch norm; anything
+        weightless may stand between them. Not changed. A batch norm that the graph shows to follow a layer is folded
+        into it; another one is a target of its own, one scale and offset a channel.
     example_input : Tensor[batch, ...]
         A batch of inputs the model accepts.
     width : int
@@ -87,6 +93,9 @@ def extract(
         Budget for the rows of the blocks that are searched at the same time.
     jobs : int, optional
         Threads; None for one a core. The ticket does not depend on it.
+    carry_over : collection of str
+        Names of modules that are taken along unchanged, weights and all: what is neither a convolution nor linear nor a
+        batch norm. The ticket says so.
 
     Returns
     -------
@@ -97,14 +106,16 @@ def extract(
     InvalidInputError
         For impossible arguments, NaN or infinite weights or inputs, or a model that fails at the example.
     UnsupportedModuleError
-        For a module with weights that is neither Conv2d nor Linear.
+        For a module with weights that is none of these and not carried over.
 
     Notes
     -----
     Cost O(filters * d): drawing a layer's weights and one pass of pursuit over them. Deterministic: the same
     arguments give byte-identical tickets.
     """
-    modules = find_layers(model)
+    if not isinstance(model, nn.Module):
+        raise InvalidInputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
+    carried = checked_names(carry_over)
     inputs = checked_example(example_input)
     width = whole_number(width, "width", 1, _WIDEST)
     seed = seed_number(seed)
@@ -113,15 +124,19 @@ def extract(
     threads = whole_number(jobs, "jobs", 1, 4096) if jobs is not None else os.cpu_count()
     box = as_box(low, high, tuple(inputs.shape[1:]))
     chosen = _chosen_solver(solver, max_kept)
-    gains = checked_gains(gain, modules)
     where = resolve_device(device)
-    check_memory(modules, width, parse_bytes(memory))
+    find_layers(model, carried, allow_norms=True)  # what cannot be replaced is said before anything is run
 
     twin = copy.deepcopy(model).eval().to(where)
     sample = inputs[:1].to(where, next(twin.parameters()).dtype, copy=True)  # a forward may overwrite its input
     run_once(twin, sample)
-    traced = trace(twin, sample)
-    if type(model) not in (nn.Conv2d, nn.Linear):
+    folds = find_folds(trace(twin, sample), sample, carried)
+    plain = plain_network(twin, folds, carried)
+    modules = find_layers(plain, carried)
+    gains = checked_gains(gain, modules)
+    check_memory(modules, width, parse_bytes(memory))
+    traced = trace(plain, sample.cpu().double())
+    if not isinstance(plain, Weighted):
         refuse_weights_read_directly(traced, modules)
     if traced.graph_module is None:
         signs = dict.fromkeys(modules, False)
@@ -152,9 +167,11 @@ def extract(
         low=box[0],
         high=box[1],
         input_shape=tuple(inputs.shape[1:]),
-        fingerprint=fingerprint(model),
+        fingerprint=fingerprint(plain, carried),
         settings=settings,
-        description=describe_sequential(model),
+        folds=folds,
+        carry_over=carried,
+        description=None if carried else describe_sequential(plain),
         model=twin,
     )
 

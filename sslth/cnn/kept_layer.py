@@ -107,7 +107,7 @@ def merged_layer(seed: int, kept: KeptLayer) -> MergedLayer:
                     outputs = _outputs(block)
                     bias[outputs], bias_radius[outputs] = total, radius
             else:
-                place = (-1, *wiring.kernel_size)
+                place = (wiring.outputs_per_group, *wiring.kernel_size)
                 wiring.block(kernels[side], block.channel)[...] = total.reshape(place)
                 wiring.block(radii[side], block.channel)[...] = radius.reshape(place)
     both = not kept.layer.nonnegative

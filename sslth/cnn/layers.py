@@ -3,39 +3,93 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from sslth.cnn.channel_affine import ChannelAffine
 from sslth.errors import InvalidInputError, UnsupportedModuleError
 
-__all__ = ["Layer", "PaddingMode", "Wiring", "find_layers", "fingerprint", "kernel_and_bias", "wiring_of"]
+__all__ = [
+    "KINDS",
+    "NORMS",
+    "Kind",
+    "Layer",
+    "PaddingMode",
+    "Weighted",
+    "Wiring",
+    "empty_module",
+    "find_layers",
+    "fingerprint",
+    "is_carried",
+    "is_replaceable_norm",
+    "kernel_and_bias",
+    "wiring_of",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+Kind = Literal[
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear", "batch_norm"
+]
+KINDS: tuple[str, ...] = get_args(Kind)
 
-_REMEDY = "only Conv2d and Linear may have weights"
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+Weighted = Convolution | nn.Linear | ChannelAffine
+
+_KIND_OF: dict[type[nn.Module], Kind] = {
+    nn.Conv1d: "conv1d",
+    nn.Conv2d: "conv2d",
+    nn.Conv3d: "conv3d",
+    nn.ConvTranspose1d: "conv_transpose1d",
+    nn.ConvTranspose2d: "conv_transpose2d",
+    nn.ConvTranspose3d: "conv_transpose3d",
+    nn.Linear: "linear",
+    ChannelAffine: "batch_norm",
+}
+_MODULE_OF = {kind: module for module, kind in _KIND_OF.items()}
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_ACTIVATIONS = (nn.PReLU,)  # their few parameters belong to the activation, which passes through as it is
+_REMEDY = (
+    "convolutions, Linear and batch norm are replaced; to take anything else along as it is, name it in carry_over"
+)
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """Shape and arithmetic of one target layer; a linear layer is a 1x1 convolution of single pixels."""
+    """Shape and arithmetic of one target layer; a linear layer is a 1x1 convolution of single pixels.
 
-    kind: Literal["conv2d", "linear"]
+    A batch norm that stands alone is a 1x1 convolution in which every channel is a group of its own.
+    """
+
+    kind: Kind
     in_channels: int
     out_channels: int
     has_bias: bool
-    kernel_size: tuple[int, int] = (1, 1)
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] | str = (0, 0)
+    kernel_size: tuple[int, ...] = (1, 1)
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] | str = (0, 0)
     padding_mode: PaddingMode = "zeros"
-    dilation: tuple[int, int] = (1, 1)
+    dilation: tuple[int, ...] = (1, 1)
     groups: int = 1
+    output_padding: tuple[int, ...] = ()
+
+    @property
+    def transposed(self) -> bool:
+        """Whether the layer is a transposed convolution."""
+        return self.kind.startswith("conv_transpose")
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether the layer is linear or a batch norm, which have no window."""
+        return self.kind in ("linear", "batch_norm")
 
     @property
     def outputs_per_group(self) -> int:
@@ -50,17 +104,24 @@ class Wiring:
     @property
     def d(self) -> int:
         """Dimension of the subset-sum problem of one input channel."""
-        return self.outputs_per_group * self.kernel_size[0] * self.kernel_size[1]
+        return self.outputs_per_group * math.prod(self.kernel_size)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
         """Shape of the target's weight."""
         if self.kind == "linear":
             return (self.out_channels, self.in_channels)
+        if self.kind == "batch_norm":
+            return (self.out_channels,)
+        if self.transposed:
+            return (self.in_channels, self.outputs_per_group, *self.kernel_size)
         return (self.out_channels, self.inputs_per_group, *self.kernel_size)
 
     def block(self, weight: FloatArray, channel: int) -> FloatArray:
-        """K[:, channel], the target of one block: float64[outputs_per_group, kh, kw] as a view."""
+        """K[:, channel], the target of one block: float64[outputs_per_group, *kernel_size] as a view."""
+        if self.transposed:
+            block: FloatArray = weight.reshape(self.in_channels, self.outputs_per_group, *self.kernel_size)[channel]
+            return block
         group, inside = divmod(channel, self.inputs_per_group)
         rows = slice(group * self.outputs_per_group, (group + 1) * self.outputs_per_group)
         return weight.reshape(self.out_channels, self.inputs_per_group, *self.kernel_size)[rows, inside]
@@ -106,37 +167,77 @@ class Layer:
         return self.wiring.in_channels * self.filters_per_channel + self.wiring.groups * self.constants
 
 
-def find_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+def find_layers(
+    model: nn.Module, carry_over: Collection[str] = (), *, allow_norms: bool = False
+) -> dict[str, Weighted]:
     """The modules whose weights a ticket replaces, by qualified name, each once, in the model's order.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A plain network, as `plain_network` makes it: no batch norm is left in it.
+    carry_over : names
+        Modules that stay as they are, with all that is in them.
+    allow_norms : bool
+        Pass by batch norms that `plain_network` can replace: for a network that is not plain yet.
 
     Raises
     ------
     InvalidInputError
-        If there is none, or weights are NaN or infinite.
+        If there is none, weights are NaN or infinite, or a name in `carry_over` is no module.
     UnsupportedModuleError
-        If any other module holds parameters or running statistics; the message names it.
+        If any other module holds parameters or buffers; the message names it.
     """
     if not isinstance(model, nn.Module):
         raise InvalidInputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
-    found: dict[str, nn.Conv2d | nn.Linear] = {}
+    names = dict(model.named_modules(remove_duplicate=False))
+    for name in carry_over:
+        if name not in names or not name:
+            raise InvalidInputError(f"carry_over names the module {name!r}, which the model does not have")
+    carried = {id(module) for name, module in names.items() if is_carried(name, carry_over)}
+    found: dict[str, Weighted] = {}
     for name, module in model.named_modules():
+        if id(module) in carried:
+            continue
         shown = name or "the model itself"
-        if isinstance(module, nn.modules.batchnorm._NormBase):
-            raise UnsupportedModuleError(
-                f"{shown} is a {type(module).__name__}; fold it into the convolution before it first ({_REMEDY})"
-            )
-        if type(module) is nn.Conv2d or type(module) is nn.Linear:
+        if type(module) in _KIND_OF:
+            assert isinstance(module, Weighted)
             _check_weights(shown, module)
             found[name] = module
-        elif next(module.parameters(recurse=False), None) is not None:
+        elif allow_norms and is_replaceable_norm(module):
+            if module._forward_hooks or module._forward_pre_hooks:
+                raise UnsupportedModuleError(f"{shown} has forward hooks, which a ticket would drop; remove them first")
+        elif isinstance(module, nn.modules.batchnorm._NormBase):
+            raise UnsupportedModuleError(f"{shown} is a {type(module).__name__} {_norm_trouble(module)}; {_REMEDY}")
+        elif type(module) not in _ACTIVATIONS and next(module.parameters(recurse=False), None) is not None:
             raise UnsupportedModuleError(f"{shown} is a {type(module).__name__} with weights of its own; {_REMEDY}")
     if not found:
-        raise InvalidInputError("the model has no Conv2d or Linear layer, so there are no weights to make a ticket of")
+        raise InvalidInputError("the model has no convolution and no Linear, so there is nothing to make a ticket of")
     return found
 
 
-def _check_weights(name: str, module: nn.Conv2d | nn.Linear) -> None:
-    if "weight" not in module._parameters:
+def is_replaceable_norm(module: nn.Module) -> bool:
+    """Whether it is a batch norm with running statistics, and so a fixed scale and offset in evaluation mode."""
+    return (
+        type(module) in NORMS
+        and getattr(module, "running_mean", None) is not None
+        and getattr(module, "running_var", None) is not None
+    )
+
+
+def is_carried(name: str, carry_over: Collection[str]) -> bool:
+    """Whether a module is one of those that are carried over, or inside one."""
+    return any(name == carried or name.startswith(carried + ".") for carried in carry_over)
+
+
+def _norm_trouble(module: nn.Module) -> str:
+    if getattr(module, "running_mean", None) is None:
+        return "without running statistics, so it is no fixed function of its input"
+    return "that normalises every input by its own mean"
+
+
+def _check_weights(name: str, module: Weighted) -> None:
+    if not isinstance(module, ChannelAffine) and "weight" not in module._parameters:
         raise UnsupportedModuleError(
             f"{name} computes its weight in a hook or parametrization; bake it in first (torch.nn.utils...remove)"
         )
@@ -151,44 +252,73 @@ def _check_weights(name: str, module: nn.Conv2d | nn.Linear) -> None:
             raise InvalidInputError(f"{name}.{label} is empty or not real: shape {tuple(values.shape)}, {values.dtype}")
 
 
-def wiring_of(module: nn.Conv2d | nn.Linear) -> Wiring:
+def wiring_of(module: Weighted) -> Wiring:
     """Read a module's shape."""
     if isinstance(module, nn.Linear):
         return Wiring("linear", module.in_features, module.out_features, module.bias is not None)
-    padding = module.padding if isinstance(module.padding, str) else _pair(module.padding)
+    if isinstance(module, ChannelAffine):
+        return Wiring("batch_norm", module.channels, module.channels, True, groups=module.channels)
+    padding = module.padding if isinstance(module.padding, str) else _whole(module.padding)
+    kind = _KIND_OF[type(module)]
     return Wiring(
-        "conv2d",
+        kind,
         module.in_channels,
         module.out_channels,
         module.bias is not None,
-        _pair(module.kernel_size),
-        _pair(module.stride),
+        _whole(module.kernel_size),
+        _whole(module.stride),
         padding,
         module.padding_mode,
-        _pair(module.dilation),
+        _whole(module.dilation),
         module.groups,
+        _whole(module.output_padding) if kind.startswith("conv_transpose") else (),
     )
 
 
-def _pair(values: tuple[int, ...]) -> tuple[int, int]:
-    first, second = values
-    return int(first), int(second)
+def empty_module(wiring: Wiring) -> Weighted:
+    """A module of this shape whose weights have no values yet (meta device)."""
+    if wiring.kind == "linear":
+        return nn.Linear(wiring.in_channels, wiring.out_channels, wiring.has_bias, device="meta")
+    if wiring.kind == "batch_norm":
+        size = wiring.out_channels
+        return ChannelAffine(torch.empty(size, device="meta"), torch.empty(size, device="meta"))
+    settings: dict[str, Any] = {
+        "kernel_size": wiring.kernel_size,
+        "stride": wiring.stride,
+        "padding": wiring.padding,
+        "dilation": wiring.dilation,
+        "groups": wiring.groups,
+        "bias": wiring.has_bias,
+        "padding_mode": wiring.padding_mode,
+        "device": "meta",
+    }
+    if wiring.transposed:
+        settings["output_padding"] = wiring.output_padding
+    module: Weighted = _MODULE_OF[wiring.kind](wiring.in_channels, wiring.out_channels, **settings)  # type: ignore[assignment]
+    return module
 
 
-def kernel_and_bias(module: nn.Conv2d | nn.Linear) -> tuple[FloatArray, FloatArray | None]:
+def _whole(values: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
+
+
+def kernel_and_bias(module: Weighted) -> tuple[FloatArray, FloatArray | None]:
     """The stored weights as float64 arrays, exactly."""
-    weight = module.weight.detach().to("cpu", torch.float64).numpy()
-    bias = None if module.bias is None else module.bias.detach().to("cpu", torch.float64).numpy()
-    return weight, bias
+    return _exact(module.weight), None if module.bias is None else _exact(module.bias)
 
 
-def fingerprint(model: nn.Module) -> str:
-    """SHA-256 over the names, shapes, dtypes and bytes of the weights that a ticket replaces."""
+def _exact(values: Tensor) -> FloatArray:
+    array: FloatArray = values.detach().to("cpu", torch.float64).numpy()
+    return array
+
+
+def fingerprint(model: nn.Module, carry_over: Collection[str] = ()) -> str:
+    """SHA-256 over the names, shapes and float64 values of the weights that a ticket replaces, in a plain network."""
     digest = hashlib.sha256()
-    for name, module in find_layers(model).items():
+    for name, module in find_layers(model, carry_over).items():
         for part, values in (("weight", module.weight), ("bias", module.bias)):
             if values is not None:
-                array = np.ascontiguousarray(values.detach().cpu().double().numpy())
-                digest.update(f"{name}.{part}:{values.dtype}:{array.shape};".encode())
+                array = np.ascontiguousarray(_exact(values))
+                digest.update(f"{name}.{part}:{array.shape};".encode())
                 digest.update(array.astype("<f8").tobytes())
     return digest.hexdigest()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from sslth.cnn.channel_affine import ChannelAffine
+from sslth.cnn.layers import NORMS, Weighted, Wiring, empty_module, wiring_of
 from sslth.cnn.swap import swapped_copy
 from sslth.errors import InvalidInputError, UnsupportedModuleError
 
@@ -52,11 +55,8 @@ class MergedLayer:
                 f"the negative kernel has shape {tuple(self.negative.shape)} "
                 f"but the positive one {tuple(self.positive.shape)}"
             )
-        if self.bias is not None and self.bias.shape != self.positive.shape[:1]:
-            raise InvalidInputError(
-                f"the bias has shape {tuple(self.bias.shape)} "
-                f"but the kernel has {self.positive.shape[0]} output channels"
-            )
+        if self.bias is not None and self.bias.ndim != 1:
+            raise InvalidInputError(f"the bias has shape {tuple(self.bias.shape)}, not one number a channel")
 
     def on_cpu(self) -> MergedLayer:
         """Return the layer with all its tensors in main memory."""
@@ -118,7 +118,7 @@ def merged_module(
     dtype : torch.dtype
         The floating dtype of the whole copy.
     plain : bool
-        Where ``negative`` is None, put a bare ``nn.Conv2d`` or ``nn.Linear`` there; equal wherever the
+        Where ``negative`` is None, put a bare layer of torch there; equal wherever the
         layer's input is not negative. Otherwise a ReLU stands before it, which makes the copy equal to
         the ticket everywhere.
 
@@ -168,33 +168,30 @@ def _replacement(name: str, module: nn.Module, layer: MergedLayer, plain: bool) 
 
 
 def _with_weights(name: str, module: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    fresh: nn.Conv2d | nn.Linear
-    if isinstance(module, nn.Conv2d) and type(module).forward is nn.Conv2d.forward:
-        fresh = nn.Conv2d(
-            module.in_channels,
-            module.out_channels,
-            module.kernel_size,  # type: ignore[arg-type]
-            stride=module.stride,  # type: ignore[arg-type]
-            padding=module.padding,  # type: ignore[arg-type]
-            dilation=module.dilation,  # type: ignore[arg-type]
-            groups=module.groups,
-            bias=bias is not None,
-            padding_mode=module.padding_mode,
-            device="meta",
-        )
-    elif isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward:
-        fresh = nn.Linear(module.in_features, module.out_features, bias=bias is not None, device="meta")
+    if type(module) in NORMS:  # in a user's own network, where its place is taken by a scale for every channel
+        wiring = Wiring("batch_norm", *(int(module.num_features),) * 2, True, groups=int(module.num_features))  # type: ignore[arg-type]
+    elif isinstance(module, Weighted) and type(module) in get_args(Weighted):
+        wiring = replace(wiring_of(module), has_bias=bias is not None)
     else:
         raise UnsupportedModuleError(
-            f"`{name}` is a {type(module).__name__}; only torch's own Conv2d and Linear can be replaced"
+            f"`{name}` is a {type(module).__name__}; only convolutions, Linear and batch norm can be replaced"
         )
-    if fresh.weight.shape != weight.shape:
+    if wiring.weight_shape != tuple(weight.shape):
         raise InvalidInputError(
-            f"the merged kernel of `{name}` has shape {tuple(weight.shape)} "
-            f"but the target's has {tuple(fresh.weight.shape)}"
+            f"the merged kernel of `{name}` has shape {tuple(weight.shape)} but the target's has {wiring.weight_shape}"
         )
-    device = "cpu" if module.weight.is_meta else module.weight.device  # a rebuilt network has no weights yet
-    fresh.weight = nn.Parameter(weight.detach().clone().to(device))
+    if bias is not None and bias.shape != (wiring.out_channels,):
+        raise InvalidInputError(
+            f"the merged bias of `{name}` has shape {tuple(bias.shape)}, the target {wiring.out_channels} channels"
+        )
+    stored = module.weight if isinstance(module.weight, Tensor) else torch.empty(0)
+    device = "cpu" if stored.is_meta else stored.device  # a rebuilt network has no weights yet
+    weight = weight.detach().clone().to(device)
+    if wiring.kind == "batch_norm":
+        zero = torch.zeros_like(weight)
+        return ChannelAffine(weight, zero if bias is None else bias.detach().clone().to(device))
+    fresh = empty_module(wiring)
+    fresh.weight = nn.Parameter(weight)
     if bias is not None:
         fresh.bias = nn.Parameter(bias.detach().clone().to(device))
     return fresh

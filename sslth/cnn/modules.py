@@ -6,29 +6,15 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslth.cnn.layers import Wiring
+from sslth.cnn.operation import column, convolve, pad_input, window_rank
 
 __all__ = ["PrunedPair", "RandomPair"]
 
 _TILE_BYTES = 64 << 20
-
-
-def _pad(x: Tensor, wiring: Wiring) -> tuple[Tensor, tuple[int, int] | str]:
-    """Padding modes other than zeros are applied to the input: a 1x1 convolution commutes with them."""
-    if wiring.padding_mode == "zeros":
-        return x, wiring.padding
-    if isinstance(wiring.padding, str):
-        total = [
-            (d * (k - 1) if wiring.padding == "same" else 0)
-            for d, k in zip(wiring.dilation, wiring.kernel_size, strict=True)
-        ]
-        sides = [(t // 2, t - t // 2) for t in total]
-    else:
-        sides = [(p, p) for p in wiring.padding]
-    return F.pad(x, (*sides[1], *sides[0]), mode=wiring.padding_mode), (0, 0)
+_FEW_GROUPS = 8  # up to here one convolution a group; above, one a filter, whose outputs are added up by group
 
 
 class PrunedPair(nn.Module):
@@ -41,7 +27,7 @@ class PrunedPair(nn.Module):
     -------
     channels : int64[k]
     scales : float32[k], v_t
-    kernels : float32[k, c_out / groups, kh, kw], U[:, t]
+    kernels : float32[k, c_out / groups, *kernel_size], U[:, t]
     constant_scales : float32[m] and constant_kernels : float32[m, c_out], the filters that read the constant 1
     """
 
@@ -82,9 +68,12 @@ class PrunedPair(nn.Module):
         bias = (torch.relu(self.constant_scales)[:, None] * self.constant_kernels).sum(dim=0) / self.gain
         if self.wiring.kind == "linear":
             return self._linear(x) / self.gain + bias
-        batched = x if x.dim() == 4 else x[None]
-        out = self._conv2d(batched) / self.gain + bias[:, None, None]
-        return out if x.dim() == 4 else out[0]
+        if self.wiring.kind == "batch_norm":
+            return self._per_channel(x) / self.gain + bias.reshape((-1,) + (1,) * (x.dim() - 2))
+        rank = window_rank(self.wiring)
+        batched = x if x.dim() == rank + 2 else x[None]
+        out = self._convolution(batched) / self.gain + column(bias, rank)
+        return out if x.dim() == rank + 2 else out[0]
 
     def _linear(self, x: Tensor) -> Tensor:
         out = x.new_zeros((*x.shape[:-1], self.wiring.out_channels))
@@ -94,25 +83,53 @@ class PrunedPair(nn.Module):
             out = out + hidden @ self.kernels[tile, :, 0, 0]
         return out
 
-    def _conv2d(self, x: Tensor) -> Tensor:
+    def _per_channel(self, x: Tensor) -> Tensor:
+        """Every filter reads one channel and adds to the same one."""
+        flat = x.flatten(2) if x.dim() > 2 else x[:, :, None]
+        out = torch.zeros_like(flat)
+        per_filter = flat.shape[0] * flat.shape[2] * x.element_size()
+        for tile in self._tiles(0, self.scales.numel(), per_filter):
+            hidden = torch.relu(flat[:, self.channels[tile]] * self.scales[tile, None])
+            out.index_add_(1, self.channels[tile], hidden * self.kernels[tile, 0, 0])
+        return out.reshape(x.shape)
+
+    def _convolution(self, x: Tensor) -> Tensor:
         wiring = self.wiring
-        x, padding = _pad(x, wiring)
-        per_filter = x.shape[0] * x.shape[2] * x.shape[3] * x.element_size()
+        x = pad_input(x, wiring)
+        per_filter = x.shape[0] * math.prod(x.shape[2:]) * x.element_size()
+        if wiring.groups > _FEW_GROUPS:
+            return self._filter_by_filter(x, per_filter)
         outputs = []
         for group in range(wiring.groups):
             out = None
             start, stop = self._group_starts[group : group + 2]
             for tile in self._tiles(start, max(stop, start + 1), per_filter):
-                hidden = torch.relu(x[:, self.channels[tile]] * self.scales[tile, None, None])
-                kernel = self.kernels[tile].transpose(0, 1)
+                kernel = self.kernels[tile]
+                hidden = torch.relu(x[:, self.channels[tile]] * column(self.scales[tile], window_rank(wiring)))
                 if hidden.shape[1] == 0:  # nothing kept: zeros of the right shape from one dead filter
                     hidden = torch.zeros_like(x[:, :1])
-                    kernel = x.new_zeros((wiring.outputs_per_group, 1, *wiring.kernel_size))
-                part = F.conv2d(hidden, kernel, None, wiring.stride, padding, wiring.dilation)
+                    kernel = x.new_zeros((1, wiring.outputs_per_group, *wiring.kernel_size))
+                part = convolve(hidden, kernel if wiring.transposed else kernel.transpose(0, 1), wiring, groups=1)
                 out = part if out is None else out + part
             assert out is not None
             outputs.append(out)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+
+    def _filter_by_filter(self, x: Tensor, per_filter: int) -> Tensor:
+        """A convolution for every filter alone, added to the outputs of its group."""
+        wiring = self.wiring
+        size = wiring.outputs_per_group
+        dead = x.new_zeros((1, size, *wiring.kernel_size))
+        shape = convolve(torch.zeros_like(x[:1, :1]), dead if wiring.transposed else dead.transpose(0, 1), wiring, 1)
+        out = x.new_zeros((x.shape[0], wiring.out_channels, *shape.shape[2:]))
+        for tile in self._tiles(0, self.scales.numel(), per_filter * size):
+            hidden = torch.relu(x[:, self.channels[tile]] * column(self.scales[tile], window_rank(wiring)))
+            kernel, count = self.kernels[tile], hidden.shape[1]
+            kernel = kernel if wiring.transposed else kernel.reshape(count * size, 1, *wiring.kernel_size)
+            first = (self.channels[tile] // wiring.inputs_per_group) * size
+            places = (first[:, None] + torch.arange(size, device=x.device)).flatten()
+            out.index_add_(1, places, convolve(hidden, kernel, wiring, groups=count))
+        return out
 
     @staticmethod
     def _tiles(start: int, stop: int, bytes_per_filter: int) -> list[slice]:
@@ -136,7 +153,7 @@ class RandomPair(nn.Module):
         self.wiring = wiring
         self.gain = gain
         self.v = nn.Parameter(v, requires_grad=False)  # [filters, c_in]
-        self.u = nn.Parameter(u, requires_grad=False)  # [filters, c_out / groups, kh, kw]
+        self.u = nn.Parameter(u, requires_grad=False)  # [filters, c_out / groups, *kernel_size]
         self.constant_v = nn.Parameter(constant_v, requires_grad=False)  # [m]
         self.constant_u = nn.Parameter(constant_u, requires_grad=False)  # [m, c_out]
 
@@ -145,7 +162,7 @@ class RandomPair(nn.Module):
         """Apply `Ticket.masks(layer)`: zero V outside the channel blocks and U of the filters not kept."""
         ordinary = self.v.shape[0]
         self.v.mul_(torch.from_numpy(blocked[:ordinary]).to(self.v))
-        self.u.mul_(torch.from_numpy(keep[:ordinary]).to(self.u)[:, None, None, None])
+        self.u.mul_(torch.from_numpy(keep[:ordinary]).to(self.u).reshape(-1, *(1,) * (self.u.dim() - 1)))
         self.constant_u.mul_(torch.from_numpy(keep[ordinary:]).to(self.u)[:, None])
 
     def forward(self, input: Tensor) -> Tensor:
@@ -154,15 +171,22 @@ class RandomPair(nn.Module):
         wiring = self.wiring
         bias = torch.relu(self.constant_v) @ self.constant_u / self.gain
         if wiring.kind == "linear":
-            return torch.relu(F.linear(x, self.v)) @ self.u[:, :, 0, 0] / self.gain + bias
-        batched = x if x.dim() == 4 else x[None]
-        padded, padding = _pad(batched, wiring)
-        hidden = torch.relu(F.conv2d(padded, self.v[:, :, None, None]))
+            return torch.relu(x @ self.v.T) @ self.u[:, :, 0, 0] / self.gain + bias
+        if wiring.kind == "batch_norm":
+            flat = x.flatten(2) if x.dim() > 2 else x[:, :, None]
+            hidden = torch.relu(torch.einsum("tc,bcl->btl", self.v, flat)) * self.u[:, 0, 0]
+            # filters are ordered by channel: the outputs of a channel are sums over its own filters
+            out = hidden.reshape(len(hidden), wiring.groups, -1, hidden.shape[2]).sum(dim=2).reshape(x.shape)
+            return out / self.gain + bias.reshape((-1,) + (1,) * (x.dim() - 2))
+        rank = window_rank(wiring)
+        batched = x if x.dim() == rank + 2 else x[None]
+        hidden = torch.relu(torch.einsum("tc,bc...->bt...", self.v, pad_input(batched, wiring)))
         # filters are ordered by channel, so those of a group are neighbours: U[o, t] has groups of its own
-        kernel = self.u.reshape(wiring.groups, -1, *self.u.shape[1:]).transpose(1, 2).flatten(0, 1)
-        out = F.conv2d(hidden, kernel, None, wiring.stride, padding, wiring.dilation, wiring.groups)
-        out = out / self.gain + bias[:, None, None]
-        return out if x.dim() == 4 else out[0]
+        kernel: Tensor = self.u
+        if not wiring.transposed:
+            kernel = self.u.reshape(wiring.groups, -1, *self.u.shape[1:]).transpose(1, 2).flatten(0, 1)
+        out = convolve(hidden, kernel, wiring, wiring.groups) / self.gain + column(bias, rank)
+        return out if x.dim() == rank + 2 else out[0]
 
 
 def bytes_of_random_pair(wiring: Wiring, filters: int) -> int:

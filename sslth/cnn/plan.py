@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 from sslth.cnn.gain import constants_per_width, few_rows_gain, pursuit_gain
 from sslth.cnn.kept_layer import KeptLayer
-from sslth.cnn.layers import Layer, kernel_and_bias, wiring_of
+from sslth.cnn.layers import Layer, Weighted, kernel_and_bias, wiring_of
 from sslth.cnn.random_layer import Block, RandomLayer
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
@@ -74,7 +73,7 @@ class LayerPlan:
 def plan_layer(
     name: str,
     index: int,
-    module: nn.Conv2d | nn.Linear,
+    module: Weighted,
     width: int,
     seed: int,
     nonnegative: bool,

@@ -13,7 +13,9 @@ from sslth.cnn import bounds
 from sslth.cnn.activations import curve_of
 from sslth.cnn.bounds import Enclosure, UnsupportedOperation
 from sslth.cnn.intervals import Interval, divide_by_number, round_down, round_up
+from sslth.cnn.layers import Weighted, wiring_of
 from sslth.cnn.merged import MergedLayer
+from sslth.cnn.operation import window_rank
 from sslth.cnn.trace import Traced, canonical_names, operation_name, words
 
 __all__ = ["Propagation", "propagate", "run_on"]
@@ -147,8 +149,9 @@ class Propagation(fx.Interpreter):
             raise UnsupportedOperation(f"no bound is known for `{name}` with more than one argument")
         x = _enclosure(arguments[0])
         kind = type(module)
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            if isinstance(module, nn.Conv2d) and len(x.shape) != 4:
+        if isinstance(module, Weighted):
+            wiring = wiring_of(module)
+            if not wiring.pointwise and len(x.shape) != 2 + window_rank(wiring):
                 raise UnsupportedOperation(f"`{name}` is called without a batch dimension")
             return bounds.weighted_layer(module, self._layers.get(name), x)
         if kind in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):

@@ -13,6 +13,7 @@ from sslth.cnn import bounds
 from sslth.cnn.activations import curve_of
 from sslth.cnn.bounds import Enclosure, UnsupportedOperation
 from sslth.cnn.intervals import Interval, add, linear_image, point
+from sslth.cnn.layers import Weighted
 from sslth.cnn.merged import MergedLayer
 from sslth.cnn.propagation import Propagation, run_on
 from sslth.cnn.trace import Traced, operation_name, words
@@ -83,7 +84,7 @@ class _Float32Propagation(Propagation):
         if n.op == "get_attr":
             value = super().run_node(n)
             return _noisy(value, _EPS * value.target.magnitude()) if isinstance(value, Enclosure) else value
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, Weighted):
             arguments, _ = self.fetch_args_kwargs_from_env(n)
             x = arguments[0]
             if len(arguments) != 1 or not isinstance(x, Enclosure):
@@ -160,7 +161,8 @@ def _batch_norm_noise(module: nn.Module, before: Tensor) -> Tensor:
 
 def _weighted(module: nn.Module, layer: MergedLayer | None, x: Enclosure) -> Enclosure:
     """Apply the merged kernels; their rounding to float32 and the dot product's are the noise."""
-    operation, fan_in, pad = bounds.layer_operation(module)
+    operation, fan_in, pad, column = bounds.layer_operation(module)
+    dims = len(x.shape)
     x = x.map(pad)
     bias: Interval | None = None
     parts: list[tuple[Tensor, Tensor | None, Enclosure]] = []
@@ -188,7 +190,7 @@ def _weighted(module: nn.Module, layer: MergedLayer | None, x: Enclosure) -> Enc
     if value is None or shift is None:
         raise UnsupportedOperation("a layer has no kernel")
     if bias is not None:
-        offset = bias.map(lambda t: t.reshape((-1, 1, 1) if kernel.ndim == 4 else (-1,)))
+        offset = bias.map(lambda t: column(t, dims))
         value = add(value, offset)
         noise = noise + 4.0 * _EPS * offset.magnitude() + (offset.high - offset.low)
     return _noisy(bounds.with_shift(value, shift), noise)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
-from sslth.cnn.layers import Wiring
+from sslth.cnn.layers import Weighted, Wiring, empty_module
 from sslth.cnn.swap import swapped_copy
 from sslth.errors import TicketFileError
 
@@ -16,8 +16,11 @@ __all__ = ["build_sequential", "check_runs", "describe_sequential", "empty_netwo
 
 # weightless modules that a ticket file may name, with the constructor's arguments (attributes of the same name)
 _WEIGHTLESS: dict[str, tuple[str, ...]] = {
+    "AdaptiveAvgPool1d": ("output_size",),
     "AdaptiveAvgPool2d": ("output_size",),
+    "AdaptiveMaxPool1d": ("output_size",),
     "AdaptiveMaxPool2d": ("output_size",),
+    "AvgPool1d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
     "AvgPool2d": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
     "Dropout": ("p",),
     "Dropout2d": ("p",),
@@ -29,6 +32,7 @@ _WEIGHTLESS: dict[str, tuple[str, ...]] = {
     "Identity": (),
     "LeakyReLU": ("negative_slope",),
     "LogSoftmax": ("dim",),
+    "MaxPool1d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
     "MaxPool2d": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
     "Mish": (),
     "ReLU": (),
@@ -65,7 +69,7 @@ def describe_sequential(model: nn.Module) -> list[Any] | None:
             if inner is None:
                 return None
             described.append([name, "Sequential", inner])
-        elif type(module) in (nn.Conv2d, nn.Linear):
+        elif type(module) in get_args(Weighted):
             seen.add(id(module))
             described.append([name, _LAYER, {}])
         elif getattr(nn, type(module).__name__, None) is type(module) and type(module).__name__ in _WEIGHTLESS:
@@ -124,7 +128,7 @@ def empty_network(described: Any, wirings: Mapping[str, Wiring]) -> nn.Module:
     if places != set(wirings):
         wrong = sorted(places ^ set(wirings))[0]
         raise TicketFileError(f"the ticket's layers and its description of the network disagree about {wrong!r}")
-    return swapped_copy(network, {name: _empty_module(wiring) for name, wiring in wirings.items()})
+    return swapped_copy(network, {name: empty_module(wiring) for name, wiring in wirings.items()})
 
 
 def check_runs(described: Any, wirings: Mapping[str, Wiring], input_shape: tuple[int, ...]) -> None:
@@ -146,23 +150,6 @@ def check_runs(described: Any, wirings: Mapping[str, Wiring], input_shape: tuple
     except (RuntimeError, ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError) as error:
         detail = " ".join(str(error).split())[:100]
         raise TicketFileError(f"the network that the ticket describes cannot run: {detail}") from None
-
-
-def _empty_module(wiring: Wiring) -> nn.Module:
-    if wiring.kind == "linear":
-        return nn.Linear(wiring.in_channels, wiring.out_channels, wiring.has_bias, device="meta")
-    return nn.Conv2d(
-        wiring.in_channels,
-        wiring.out_channels,
-        wiring.kernel_size,
-        wiring.stride,
-        wiring.padding,
-        wiring.dilation,
-        wiring.groups,
-        wiring.has_bias,
-        wiring.padding_mode,
-        device="meta",
-    )
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from sslth.cnn.kept_layer import KeptLayer, merged_layer, pruned_pair, random_pa
 from sslth.cnn.layers import Wiring, find_layers, wiring_of
 from sslth.cnn.merged import MergedLayer, merged_module
 from sslth.cnn.modules import bytes_of_random_pair
+from sslth.cnn.plain import plain_network
 from sslth.cnn.sequential import empty_network
 from sslth.cnn.swap import swapped_copy
 from sslth.errors import InvalidInputError
@@ -63,6 +64,10 @@ class Ticket:
         SHA-256 of the target's weights, to tell networks apart.
     settings : dict
         How the filters were chosen; JSON values.
+    folds : dict
+        Batch norms that were folded into the layer before them: {batch norm: layer}.
+    carry_over : tuple of str
+        Modules of the target that a ticket takes along unchanged, weights and all.
     """
 
     seed: int
@@ -73,6 +78,8 @@ class Ticket:
     input_shape: tuple[int, ...]
     fingerprint: str
     settings: dict[str, Any]
+    folds: dict[str, str] = field(default_factory=dict)
+    carry_over: tuple[str, ...] = ()
     description: list[Any] | None = field(default=None, repr=False)
     model: nn.Module | None = field(default=None, repr=False)
 
@@ -107,12 +114,17 @@ class Ticket:
         -----
         Cost of building: drawing the kept filters, O(kept d). The unmerged network is much wider than the target.
         """
-        base = self._base(model)
+        base = self._without_folded_norms(self._base(model))
         dtype = torch.float64 if next(base.parameters()).dtype == torch.float64 else torch.float32
         if merged:
             return merged_module(base, self.merged_layers(), dtype, plain=True).eval()
         pairs = {kept.layer.name: pruned_pair(self.seed, kept).to(dtype) for kept in self.layers}
         return swapped_copy(base, pairs).eval()
+
+    def _without_folded_norms(self, base: nn.Module) -> nn.Module:
+        """The kept sums already have the scales of the batch norms that were folded."""
+        present = dict(base.named_modules(remove_duplicate=False))
+        return swapped_copy(base, {name: nn.Identity() for name in self.folds if name in present})
 
     def merged_layers(self) -> dict[str, MergedLayer]:
         """The kept sums of every layer, with entrywise bounds on their rounding. O(kept d)."""
@@ -148,7 +160,7 @@ class Ticket:
                 f"the dense random network of width {self.width} needs {needed / 2**30:.0f} GiB; use a smaller width"
             )
         pairs: dict[str, nn.Module] = {kept.layer.name: random_pair(self.seed, kept) for kept in self.layers}
-        return swapped_copy(self._base(model), pairs).eval()
+        return swapped_copy(self._without_folded_norms(self._base(model)), pairs).eval()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file: byte-stable, complete or not there at all."""
@@ -178,6 +190,8 @@ class Ticket:
             "total_filters": self.total_filters,
             "input_shape": list(self.input_shape),
             "target_fingerprint": self.fingerprint,
+            "carried_over": list(self.carry_over),
+            "folded": dict(self.folds),
             "settings": self.settings,
             "layers": [
                 {
@@ -211,7 +225,7 @@ class Ticket:
 
     def _base(self, model: nn.Module | None) -> nn.Module:
         if model is not None:
-            self.check_wiring(model)
+            self.plain_target(model)
             return model
         if self.model is not None:
             return self.model
@@ -221,9 +235,18 @@ class Ticket:
             )
         return empty_network(self.description, {kept.layer.name: kept.layer.wiring for kept in self.layers})
 
-    def check_wiring(self, model: nn.Module) -> None:
-        """Raise InvalidInputError unless the model's weighted layers have the ticket's names and shapes."""
-        found = {name: wiring_of(module) for name, module in find_layers(model).items()}
+    def plain_target(self, model: nn.Module) -> nn.Module:
+        """The model's plain form, with this ticket's folds; InvalidInputError unless names and shapes are the ticket's.
+
+        A float64 copy without batch norm: what the ticket approximates, layer by layer.
+        """
+        if not isinstance(model, nn.Module):
+            raise InvalidInputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
+        try:
+            plain = plain_network(model, self.folds, self.carry_over)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"this is not the ticket's network: {error}") from None
+        found = {name: wiring_of(module) for name, module in find_layers(plain, self.carry_over).items()}
         mine = {kept.layer.name: kept.layer.wiring for kept in self.layers}
         for name in [*mine, *found]:
             if name not in found:
@@ -235,6 +258,7 @@ class Ticket:
                     f"this is not the ticket's network: layer {name!r} is {_short(found[name])}, "
                     f"but the ticket's is {_short(mine[name])}"
                 )
+        return plain
 
 
 def _short(wiring: Wiring) -> str:

@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_safetensors
 
 from sslth.cnn.index_codec import decode_blocks, encode_blocks
 from sslth.cnn.kept_layer import KeptLayer
-from sslth.cnn.layers import Layer, PaddingMode, Wiring
+from sslth.cnn.layers import KINDS, Layer, PaddingMode, Wiring
 from sslth.cnn.sequential import check_runs
 from sslth.cnn.ticket import Ticket
 from sslth.errors import TicketFileError
@@ -59,6 +59,7 @@ def ticket_bytes(ticket: Ticket) -> bytes:
                 "padding_mode": wiring.padding_mode,
                 "dilation": wiring.dilation,
                 "groups": wiring.groups,
+                "output_padding": wiring.output_padding,
             }
         )
     box: dict[str, float | None] = {}
@@ -78,6 +79,8 @@ def ticket_bytes(ticket: Ticket) -> bytes:
         "fingerprint": ticket.fingerprint,
         "settings": ticket.settings,
         "network": ticket.description,
+        "folds": ticket.folds,
+        "carry_over": ticket.carry_over,
         "layers": layers,
         **box,
     }
@@ -152,6 +155,8 @@ def _parse(content: bytes, cls: type[_T]) -> _T:
         input_shape=shape,
         fingerprint=_typed(metadata, "fingerprint", str),
         settings=_typed(metadata, "settings", dict),
+        folds=_folds(metadata, names),
+        carry_over=_names(metadata, "carry_over"),
         description=description,
     )
 
@@ -161,30 +166,38 @@ def _layer(item: Any) -> Layer:
         raise TicketFileError("a layer of the ticket is not an object")
     name = _typed(item, "name", str)
     kind = _typed(item, "kind", str)
-    if kind not in ("conv2d", "linear"):
+    if kind not in KINDS:
         raise TicketFileError(f"layer {name} of the ticket is of the unknown kind {kind[:40]!r}")
     padding_mode: PaddingMode = _typed(item, "padding_mode", str)
     if padding_mode not in get_args(PaddingMode):
         raise TicketFileError(f"layer {name} of the ticket has the unknown padding mode {padding_mode[:40]!r}")
+    rank = int(kind[-2]) if kind.endswith("d") else 2
+    transposed = kind.startswith("conv_transpose")
     padding = item["padding"]
     if padding not in ("same", "valid"):
-        padding = _pair(item, "padding", smallest=0)
+        padding = _sizes(item, "padding", rank, smallest=0)
     wiring = Wiring(
-        "linear" if kind == "linear" else "conv2d",
+        kind,
         _size(item["in_channels"], "in_channels"),
         _size(item["out_channels"], "out_channels"),
         _typed(item, "bias", bool),
-        _pair(item, "kernel_size"),
-        _pair(item, "stride"),
+        _sizes(item, "kernel_size", rank),
+        _sizes(item, "stride", rank),
         padding,
         padding_mode,
-        _pair(item, "dilation"),
+        _sizes(item, "dilation", rank),
         _size(item["groups"], "groups"),
+        _sizes(item, "output_padding", rank if transposed else 0, smallest=0),
     )
-    if wiring != Wiring("linear", wiring.in_channels, wiring.out_channels, wiring.has_bias) and kind == "linear":
-        raise TicketFileError(f"layer {name} of the ticket is linear but has the wiring of a convolution")
-    if padding == "same" and wiring.stride != (1, 1):
-        raise TicketFileError(f"layer {name} of the ticket has padding 'same' and a stride")
+    alone = Wiring(wiring.kind, wiring.in_channels, wiring.out_channels, wiring.has_bias)
+    if kind == "batch_norm":
+        alone = Wiring("batch_norm", wiring.in_channels, wiring.in_channels, True, groups=wiring.in_channels)
+    if wiring.pointwise and wiring != alone:
+        raise TicketFileError(f"layer {name} of the ticket is a {kind} but has the wiring of a convolution")
+    if isinstance(padding, str) and (transposed or (padding == "same" and set(wiring.stride) != {1})):
+        raise TicketFileError(f"layer {name} of the ticket has padding {padding!r}, which it cannot have")
+    if transposed and padding_mode != "zeros":
+        raise TicketFileError(f"layer {name} of the ticket is transposed and has the padding mode {padding_mode!r}")
     if max(math.prod(wiring.weight_shape), wiring.d, wiring.in_channels) > _LARGEST_TENSOR:
         raise TicketFileError(f"layer {name} of the ticket has more weights than any network")
     if wiring.in_channels % wiring.groups or wiring.out_channels % wiring.groups:
@@ -245,8 +258,22 @@ def _size(value: Any, key: str, smallest: int = 1, largest: int = 1 << 31) -> in
     return value
 
 
-def _pair(item: dict[str, Any], key: str, smallest: int = 1) -> tuple[int, int]:
+def _sizes(item: dict[str, Any], key: str, count: int, smallest: int = 1) -> tuple[int, ...]:
     value = _typed(item, key, list)
-    if len(value) != 2:
-        raise TicketFileError(f"the ticket's {key!r} has {len(value)} entries, not 2")
-    return _size(value[0], key, smallest), _size(value[1], key, smallest)
+    if len(value) != count:
+        raise TicketFileError(f"the ticket's {key!r} has {len(value)} entries, not {count}")
+    return tuple(_size(entry, key, smallest) for entry in value)
+
+
+def _names(metadata: dict[str, Any], key: str) -> tuple[str, ...]:
+    value = _typed(metadata, key, list)
+    if not all(isinstance(name, str) and name for name in value):
+        raise TicketFileError(f"the ticket's {key!r} is not a list of names")
+    return tuple(value)
+
+
+def _folds(metadata: dict[str, Any], layers: list[str]) -> dict[str, str]:
+    value: dict[str, str] = _typed(metadata, "folds", dict)
+    if any(layer not in layers or norm in layers for norm, layer in value.items()):
+        raise TicketFileError("the ticket's 'folds' name layers that it does not have")
+    return value

@@ -160,7 +160,7 @@ def _draw(model: nn.Module, ticket: Ticket, certificate: Report) -> dict[str, by
     name = max(certificate.kernel_error, key=lambda layer: certificate.kernel_error[layer])
     kept = next(kept for kept in ticket.layers if kept.layer.name == name)
     wiring = kept.layer.wiring
-    weight, _ = kernel_and_bias(find_layers(model)[name])
+    weight, _ = kernel_and_bias(find_layers(ticket.plain_target(model), ticket.carry_over)[name])
     channel = max(range(wiring.in_channels), key=lambda b: float(np.linalg.norm(wiring.block(weight, b))))
     block, filters = kept.blocks(ticket.seed)[channel]
     scales = block.scales(filters)

@@ -238,11 +238,11 @@ def test_merged_module_swaps_shared_layers_and_keeps_the_forward() -> None:
 
 
 def test_merged_module_refuses_what_does_not_fit() -> None:
-    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
     layer = merge(model[0], 0.0, 0)
     with pytest.raises(InvalidInputError, match="no module"):
         merged_module(model, {"7": layer}, torch.float64)
-    with pytest.raises(UnsupportedModuleError, match="BatchNorm1d"):
+    with pytest.raises(UnsupportedModuleError, match="LayerNorm"):
         merged_module(model, {"1": layer}, torch.float64)
     with pytest.raises(InvalidInputError, match="shape"):
         merged_module(nn.Sequential(nn.Linear(3, 2)), {"0": layer}, torch.float64)

@@ -128,10 +128,6 @@ def test_progress_is_reported_and_may_stop_the_work(trained: nn.Module) -> None:
         sslth.extract(trained, EXAMPLE, width=20, progress=stop)
 
 
-def batch_norm() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-
-
 def nan_weights() -> nn.Module:
     model = nn.Sequential(nn.Conv2d(1, 2, 3))
     with torch.no_grad():
@@ -149,9 +145,13 @@ def infinite_bias() -> nn.Module:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: nn.Sequential(nn.Flatten()), InvalidInputError, "no Conv2d or Linear"),
-        (batch_norm, UnsupportedModuleError, "1 is a BatchNorm2d"),
-        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.PReLU()), UnsupportedModuleError, "1 is a PReLU"),
+        (lambda: nn.Sequential(nn.Flatten()), InvalidInputError, "no convolution and no Linear"),
+        (
+            lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=False)),
+            UnsupportedModuleError,
+            "1 is a BatchNorm2d without running statistics",
+        ),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)), UnsupportedModuleError, "1 is a GroupNorm"),
         (lambda: nn.Sequential(nn.LSTM(8, 2)), UnsupportedModuleError, "0 is a LSTM"),
         (lambda: nn.LayerNorm(8), UnsupportedModuleError, "the model itself is a LayerNorm"),
         (lambda: nn.Sequential(nn.LazyConv2d(2, 3)), UnsupportedModuleError, "LazyConv2d"),
