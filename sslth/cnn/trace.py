@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from sslth.cnn.channel_affine import ChannelAffine
+
 __all__ = ["Traced", "canonical_names", "operation_name", "tensors_of", "trace", "words"]
 
 
@@ -79,7 +81,7 @@ def trace(model: nn.Module, example_input: Tensor) -> Traced:
     if not all(torch.isfinite(tensor).all() for tensor in expected):
         return Traced(twin, None, "the model's output at the example input is not finite")
     try:
-        graph_module = fx.symbolic_trace(twin)
+        graph_module = fx.GraphModule(twin, _Tracer().trace(twin))
         with torch.no_grad():
             found = tensors_of(graph_module(example_input.clone()))
     except Exception as error:
@@ -96,6 +98,13 @@ def trace(model: nn.Module, example_input: Tensor) -> Traced:
     if overwritten is not None:
         return Traced(twin, None, f"`{overwritten}` overwrites in place a value that is read again later")
     return Traced(twin, graph_module, None)
+
+
+class _Tracer(fx.Tracer):
+    """Our own weighted module is one node of the graph, like those of torch.nn."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, ChannelAffine) or super().is_leaf_module(m, module_qualified_name)
 
 
 def tensors_of(value: Any) -> tuple[Tensor, ...] | None:
