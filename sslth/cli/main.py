@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import sslth
+from sslth.cli.check import check
 from sslth.cli.extract import extract
 from sslth.cli.plot import plot
+from sslth.cli.reproduce import reproduce
 from sslth.cli.solve import solve
+from sslth.cli.sweep import sweep
 from sslth.errors import SslthError
+
+if TYPE_CHECKING:
+    from sslth.theory.claims import Claim
 
 __all__ = ["app", "main"]
 
@@ -29,6 +36,9 @@ app = typer.Typer(
 app.command("extract")(extract)
 app.command("solve")(solve)
 app.command("plot")(plot)
+app.command("reproduce")(reproduce)
+app.command("sweep")(sweep)
+app.command("check")(check)
 
 
 def _show_version(wanted: bool) -> None:
@@ -46,14 +56,17 @@ def _root(
     """Exit status: 0 done, 1 not reached within the limits or resumable, 2 bad input or infeasible, 130 Ctrl-C."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status. Users see one line for every error of theirs."""
+def main(arguments: list[str] | None = None, *, claims: Mapping[int, Claim] | None = None) -> int:
+    """Run the command line; returns the exit status. Users see one line for every error of theirs.
+
+    `claims` are those that `check` knows, the papers' by default.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     try:
         if not given:
             app(["--help"], prog_name="sslth", standalone_mode=False)
             return 2
-        status = app(given, prog_name="sslth", standalone_mode=False)
+        status = app(given, prog_name="sslth", standalone_mode=False, obj=claims)
     except SslthError as error:
         typer.echo(f"sslth: {' '.join(str(error).split())}", err=True)
         return 2
