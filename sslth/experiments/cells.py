@@ -12,7 +12,7 @@ import numpy as np
 
 from sslth.errors import InvalidInputError
 
-__all__ = ["canonical_json", "cell_key", "result_json"]
+__all__ = ["canonical_json", "cell_key", "key_of_json", "result_json"]
 
 
 def canonical_json(parameters: Mapping[str, Any]) -> str:
@@ -46,7 +46,18 @@ def cell_key(parameters: Mapping[str, Any]) -> str:
     >>> cell_key({"width": 64, "seed": 0}) == cell_key({"seed": 0, "width": 64})
     True
     """
-    return hashlib.sha256(canonical_json(parameters).encode("ascii")).hexdigest()
+    return key_of_json(canonical_json(parameters))
+
+
+def key_of_json(text: str) -> str:
+    """`cell_key` of parameters that are canonical JSON already.
+
+    Examples
+    --------
+    >>> key_of_json(canonical_json({"width": 64})) == cell_key({"width": 64})
+    True
+    """
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def result_json(result: Mapping[str, Any]) -> str:

@@ -1,42 +1,52 @@
-"""Figures from stored results."""
+"""Figures and tables from stored results: whatever the kinds of plots know to draw."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sslth.errors import InvalidInputError
-from sslth.experiments.error_vs_width import WidthPoint, fit_power_law, points_of
-from sslth.experiments.figures import draw_error_vs_width
+from sslth.experiments.export import check_table_path, write_table
+from sslth.experiments.plot_kinds import plot_kind_named
 from sslth.experiments.store import Store
 
-__all__ = ["plot_error_vs_width"]
+__all__ = ["plot_store"]
 
 
-def plot_error_vs_width(store: Path, picture: Path) -> dict[str, Any]:
-    """Draw what a store holds of errors over widths; returns points and fits as JSON values.
+def plot_store(name: str, store: Path, picture: Path, table: Path | None = None) -> dict[str, Any]:
+    """Draw what a store holds for a kind of plot; returns `points` and what was fitted, as JSON values.
+
+    Parameters
+    ----------
+    name : str
+        Of `PLOT_KINDS`.
+    store : path
+        Only read.
+    picture : path
+        .png, .svg or .pdf; complete, or what it was before.
+    table : path, optional
+        What was drawn, as .csv or .parquet.
 
     Raises
     ------
     InvalidInputError
-        If the store cannot be read or has no such results, or the picture cannot be written.
+        If there is no such kind of plot, the store cannot be read or has nothing for it, or a file cannot be written.
     """
+    from sslth.experiments.figure_style import save_figure
+
+    plot = plot_kind_named(name)
+    if table is not None:
+        check_table_path(table)  # before the picture is there
     with Store(store, read_only=True) as results:
-        points = points_of(results.rows())
+        rows = [row for kind in plot.kinds_of_cells for row in results.rows(kind)]
+    points = plot.table(rows)
     if not points:
-        raise InvalidInputError(f"{store} holds no errors over widths to draw")
-    draw_error_vs_width(points, picture)
-    return {"points": [asdict(point) for point in points], "fits": _fits(points)}
-
-
-def _fits(points: list[WidthPoint]) -> dict[str, dict[str, Any]]:
-    """The power law of every series that has enough points for one."""
-    fits = {}
-    for series in sorted({point.series for point in points}):
-        shown = [point for point in points if point.series == series and point.relative_output_error]
-        with suppress(InvalidInputError):
-            law = fit_power_law([p.width for p in shown], [p.relative_output_error or 0.0 for p in shown])
-            fits[series] = asdict(law)
-    return fits
+        failed = sum(row.error is not None for row in rows)
+        raise InvalidInputError(
+            f"{store} holds nothing to draw for {name}: it needs cells of the kind {' or '.join(plot.kinds_of_cells)}, "
+            f"and has {len(rows)} of them, {failed} failed"
+        )
+    save_figure(plot.draw(points), picture)
+    if table is not None:
+        write_table(points, table)
+    return {"points": points, **plot.summary(points)}

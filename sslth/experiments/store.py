@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +15,15 @@ from typing import Any
 from urllib.parse import quote
 
 from sslth.errors import InvalidInputError
-from sslth.experiments.cells import canonical_json, cell_key, result_json
+from sslth.experiments.cells import canonical_json, cell_key, key_of_json, result_json
 
-__all__ = ["FORMAT_VERSION", "Row", "Store"]
+__all__ = ["FORMAT_VERSION", "Evaluated", "Row", "Store"]
 
 FORMAT_VERSION = 1  # PRAGMA user_version; raise it whenever the table or the meaning of a column changes
 APPLICATION_ID = int.from_bytes(b"SSLT", "big")  # PRAGMA application_id: tells our files from other programs'
 SQLITE_MAGIC = b"SQLite format 3\x00"
 SMALLEST_PAGE = 512  # bytes; no SQLite database is shorter
+MOST_VARIABLES = 500  # in one statement; old releases of SQLite take 999
 WAIT_SECONDS = 60.0  # how long a writer waits for another process that is writing
 
 _TABLE = """
@@ -36,6 +37,16 @@ CREATE TABLE cells (
     CHECK ((result IS NULL) <> (error IS NULL))
 ) WITHOUT ROWID
 """
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What came out of one cell: `result`, or the `error` in one line, and the wall-clock `seconds` it took."""
+
+    parameters: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    error: str | None
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class Row:
 class Store:
     """An open result store; use it as a context manager.
 
-    The file is in WAL mode and every result is one transaction: after `kill -9` it holds all that was put,
+    The file is in WAL mode and every call that puts is one transaction: after `kill -9` it holds all that was put,
     several processes may put into it at once, and the first result of a cell stays.
 
     Parameters
@@ -142,6 +153,20 @@ class Store:
             ).fetchall()
         return [self._row(values) for values in found]
 
+    def rows_of(self, keys: Iterable[str]) -> list[Row]:
+        """Return what is stored of these cells, ordered by key."""
+        wanted = sorted(set(keys))
+        found: list[Any] = []
+        with self._explained("read"):
+            for start in range(0, len(wanted), MOST_VARIABLES):
+                some = wanted[start : start + MOST_VARIABLES]
+                marks = ",".join("?" * len(some))
+                found += self._connection.execute(
+                    f"SELECT key, parameters, result, error, seconds FROM cells WHERE key IN ({marks}) ORDER BY key",
+                    some,
+                ).fetchall()
+        return [self._row(values) for values in found]
+
     def keys(self, *, failed: bool = True) -> set[str]:
         """Return the keys of all evaluated cells, with or without those that failed."""
         where = "" if failed else "WHERE error IS NULL"
@@ -153,25 +178,30 @@ class Store:
 
         Numbers that are not finite are stored as null, with the reason beside them (`error`, `error_reason`).
         """
-        self._put(parameters, result_json(result), None, seconds)
+        self.put_all([Evaluated(parameters, result, None, seconds)])
 
     def put_error(self, parameters: Mapping[str, Any], error: str, seconds: float) -> None:
         """Store why a cell failed, in place of an older error; an older result stays."""
-        self._put(parameters, None, error, seconds)
+        self.put_all([Evaluated(parameters, None, error, seconds)])
 
-    def _put(self, parameters: Mapping[str, Any], result: str | None, error: str | None, seconds: float) -> None:
-        kind = parameters.get("kind")
-        values = (
-            cell_key(parameters),
-            kind if isinstance(kind, str) else None,
-            canonical_json(parameters),
-            result,
-            error,
-            float(seconds),
-        )
+    def put_all(self, finished: Iterable[Evaluated]) -> None:
+        """`put` or `put_error` for each, in one transaction: all of them are stored, or none."""
+        rows = [_stored(cell) for cell in finished]
         with self._explained("write to"), self._transaction():
-            self._connection.execute("DELETE FROM cells WHERE key = ? AND error IS NOT NULL", values[:1])
-            self._connection.execute("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?, ?)", values)
+            keys = [(row[0],) for row in rows]
+            self._connection.executemany("DELETE FROM cells WHERE key = ? AND error IS NOT NULL", keys)
+            self._connection.executemany("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def forget(self, keys: Iterable[str]) -> int:
+        """Remove what is stored of these cells, in one transaction; returns how many there were."""
+        with self._explained("write to"), self._transaction():
+            cursor = self._connection.executemany("DELETE FROM cells WHERE key = ?", [(key,) for key in keys])
+            return max(0, cursor.rowcount)
+
+    def version(self) -> int:
+        """Return a number that changes when another connection has changed the file; cheap."""
+        with self._explained("read"):
+            return self._number("PRAGMA data_version")
 
     def _prepare(self) -> None:
         if not self.read_only:
@@ -232,6 +262,15 @@ class Store:
             ) from error
         except sqlite3.DatabaseError as error:
             raise _damaged(self.path, str(error)) from error
+
+
+def _stored(cell: Evaluated) -> tuple[str, str | None, str, str | None, str | None, float]:
+    """The columns of one cell."""
+    kind = cell.parameters.get("kind")
+    text = canonical_json(cell.parameters)
+    result = None if cell.result is None else result_json(cell.result)
+    error = None if result is not None else cell.error or "unknown error"
+    return key_of_json(text), kind if isinstance(kind, str) else None, text, result, error, float(cell.seconds)
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:

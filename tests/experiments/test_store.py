@@ -14,7 +14,7 @@ import pytest
 
 from sslth.errors import InvalidInputError
 from sslth.experiments.cells import canonical_json, cell_key, result_json
-from sslth.experiments.store import FORMAT_VERSION, Store
+from sslth.experiments.store import FORMAT_VERSION, Evaluated, Store
 
 
 @pytest.fixture
@@ -255,3 +255,35 @@ def test_two_processes_may_write_at_once(tmp_path):
     assert [writer.wait(60) for writer in writers] == [0, 0]
     with Store(tmp_path / "results.db") as store:
         assert len(store.rows()) == 200
+
+
+def test_many_are_put_in_one_transaction_or_not_at_all(path):
+    good = Evaluated({"n": 1}, {"x": 1}, None, 0.0)
+    with Store(path) as store:
+        with pytest.raises(InvalidInputError):
+            store.put_all([good, Evaluated({"n": 2}, {"x": object()}, None, 0.0)])
+        assert store.rows() == []
+        store.put_error({"n": 1}, "no", 0.0)
+        store.put_all([good, Evaluated({"n": 1}, None, "late", 0.0), Evaluated({"n": 3}, None, "no", 0.0)])
+        assert [(row.result, row.error) for row in store.rows_of([cell_key({"n": 1})])] == [({"x": 1}, None)]
+        assert store.row({"n": 3}).error == "no"
+
+
+def test_cells_are_looked_up_and_forgotten_by_key(path):
+    cells = [{"n": n} for n in range(1200)]  # more than one statement can name
+    keys = [cell_key(cell) for cell in cells]
+    with Store(path) as store:
+        store.put_all(Evaluated(cell, {"x": cell["n"]}, None, 0.0) for cell in cells)
+        found = store.rows_of([*keys[:1100], "nowhere"])
+        assert [row.key for row in found] == sorted(keys[:1100])
+        assert store.forget([*keys[:1100], "nowhere"]) == 1100
+        assert store.keys() == set(keys[1100:])
+
+
+def test_the_version_tells_what_others_wrote(path):
+    with Store(path) as store, Store(path) as other:
+        before = store.version()
+        store.put({"n": 1}, {"x": 1}, 0.0)
+        assert store.version() == before
+        other.put({"n": 2}, {"x": 1}, 0.0)
+        assert store.version() != before

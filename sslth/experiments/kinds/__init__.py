@@ -12,6 +12,11 @@ __all__ = ["KINDS", "Kind", "Settings", "kind_named", "rng_of", "seed_of"]
 
 # name -> module with a KIND; imported when used, because some need torch
 KINDS: dict[str, str] = {
+    "solver": "sslth.experiments.kinds.solver",
+    "layer_width": "sslth.experiments.kinds.layer_width",
+    "network_width": "sslth.experiments.kinds.network_width",
+    "smallest_n": "sslth.experiments.kinds.smallest_n",
+    "structure": "sslth.experiments.kinds.structure",
     "success": "sslth.experiments.kinds.success",
 }
 
