@@ -1,4 +1,4 @@
-# The two commands of the README: `make demo` and `make test`. Both set up .venv once and reuse it.
+# The commands of the README: `make demo`, `make test` and `make docs`. All set up .venv once and reuse it.
 # PIP_ARGS is passed to every `pip install`, for example to choose another build of torch.
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +10,7 @@ WITHOUT_JIT := $(patsubst %,tests/subset_sum/test_%.py,brute_force meet_in_the_m
 	random_weights)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: $(VENV)/.demo-ready
 	$(BIN)/python -m sslth.experiments.demo --out out/demo
@@ -31,6 +31,11 @@ bench: $(VENV)/.demo-ready
 	$(BIN)/python -m benchmarks.import_time
 	$(BIN)/python -m benchmarks.solvers --short --restart --out out/bench
 
+# needs no network; a warning is an error
+docs: $(VENV)/.docs-ready
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html -d out/docs-cache docs out/docs
+	@echo "read out/docs/index.html"
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -42,5 +47,9 @@ $(VENV)/.test-ready: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/.demo-ready
 
+$(VENV)/.docs-ready: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[docs]'
+	touch $@ $(VENV)/.demo-ready
+
 clean:
-	rm -rf $(VENV) out build dist
+	rm -rf $(VENV) out build dist docs/auto_gallery
