@@ -184,7 +184,7 @@ _MOVE_MODULES = (
 _MOVES = words(
     """flatten unflatten view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze
     unsqueeze contiguous clone detach expand expand_as repeat tile t chunk split unbind narrow select flip
-    roll getitem pixel_shuffle pixel_unshuffle channel_shuffle"""
+    roll getitem pixel_shuffle pixel_unshuffle channel_shuffle unfold"""
 )
 _CREATORS = (torch.zeros, torch.ones, torch.full, torch.arange, torch.tensor)
 

@@ -68,7 +68,7 @@ def float32_error(traced: Traced, merged: Mapping[str, MergedLayer], low: Tensor
 _EXACT = words(
     """flatten unflatten view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze
     unsqueeze contiguous clone detach expand expand_as repeat tile t chunk split unbind narrow select flip
-    roll getitem getattr pixel_shuffle pixel_unshuffle channel_shuffle cat stack neg maximum minimum amax amin
+    roll getitem getattr unfold pixel_shuffle pixel_unshuffle channel_shuffle cat stack neg maximum minimum amax amin
     max_pool1d max_pool2d adaptive_max_pool1d adaptive_max_pool2d dropout dropout1d dropout2d dropout3d
     alpha_dropout feature_alpha_dropout pad interpolate float double type_as size dim numel stride"""
 )

@@ -62,7 +62,7 @@ def nonnegative_inputs(traced: Traced, layer_names: Iterable[str], input_nonnega
 _KEEPING = words(
     """max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d
     adaptive_max_pool2d dropout dropout1d dropout2d dropout3d mean sum amax amin minimum cat stack flatten
-    unflatten view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze unsqueeze
+    unflatten unfold view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze unsqueeze
     contiguous clone detach expand expand_as repeat tile t chunk split unbind narrow select flip roll getitem
     pixel_shuffle pixel_unshuffle channel_shuffle float double to type_as sqrt"""
 )

@@ -151,11 +151,11 @@ _NAMES = words(
     cat concat concatenate stack flatten unflatten view view_as reshape permute transpose swapaxes swapdims
     movedim moveaxis squeeze unsqueeze contiguous clone detach expand expand_as repeat t chunk split unbind
     narrow select flip roll getitem getattr pad interpolate pixel_shuffle pixel_unshuffle channel_shuffle
-    float double to size dim numel stride type_as rsub multiply divide subtract true_divide absolute tile"""
+    float double to size dim numel stride type_as rsub multiply divide subtract true_divide absolute tile unfold"""
 )
 _VIEWS = words(
     """flatten unflatten view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze
-    unsqueeze contiguous detach expand expand_as t chunk split unbind narrow select getitem getattr
+    unsqueeze contiguous detach expand expand_as t chunk split unbind narrow select getitem getattr unfold
     float double to type_as dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout"""
 )
 _VIEW_MODULES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)

@@ -150,7 +150,7 @@ def _within_floor(kernel: npt.NDArray[np.float64], width: int, rng: np.random.Ge
 def seconds(parameters: Mapping[str, Any]) -> float:
     """Drawing the weights and one pass for each block; the constants are of one two-core machine."""
     if parameters["target"] == "digits":
-        return 0.5 + 4e-5 * parameters["width"] + (5.0 if parameters["solver"] == "message_passing" else 0.0)
+        return float(1.5 + 1e-3 * parameters["width"])
     entries = parameters["depth"] * parameters["channels"] ** 2 * parameters["side"] ** 2 * parameters["width"]
     return float(0.1 + 4e-8 * entries * (1 if parameters["solver"] == "sorted_pursuit" else 20))
 

@@ -32,8 +32,8 @@ _MOST_SEARCHED = 44  # neurons, over all of whose subsets is searched
 class Structure(Settings):
     """n random neurons with two inputs; `removal` says what the mask may do, and what is measured of it.
 
-    "blocked": neurons, after the channel-blocked mask; exact. "filters": neurons, ReLU at the output; a proved lower bound
-    from an exact search. "linear_output": neurons, no ReLU; exact. "filters_bound": neurons, any output weights; the
+    "blocked": neurons, after the channel-blocked mask; exact. "filters": neurons, ReLU at the output; a lower bound,
+    proved by an exact search. "linear_output": neurons, no ReLU; exact. "filters_bound": neurons, any output weights; the
     kink bound. "weights": single weights; an upper bound, the best of 16 random ways to leave each neuron one input.
     """
 

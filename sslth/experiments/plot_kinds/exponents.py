@@ -126,7 +126,8 @@ def _exponents(axes: Axes, fit: dict[str, Any], place: int, number: int) -> None
     )
     axes.plot([fit["counting_exponent"]], [place], color=INK, marker="|", markersize=18, markeredgewidth=2)
     axes.plot([fit["theorem_exponent"]], [place], color="#CC79A7", marker="|", markersize=18, markeredgewidth=2)
-    text = f"{value:.2f} [{low:.2f}, {high:.2f}];  bars: counting {fit['counting_exponent']:.2f}, theorem {fit['theorem_exponent']:.2f}"
+    bars = f"bars: counting {fit['counting_exponent']:.2f}, theorem {fit['theorem_exponent']:.2f}"
+    text = f"{value:.2f} [{low:.2f}, {high:.2f}];  {bars}"
     axes.text(0.1, place + 0.22, text, fontsize=9)
 
 

@@ -1,4 +1,4 @@
-"""The phase transition: how often some subset hits, over n and d, beside counting, the second moment and the theorem."""
+"""The phase transition: how often a subset hits, over n and d, beside counting, the second moment and the theorem."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _EPSILON = 0.1  # at which the growth with d is looked at
 _LARGEST_EPSILON = 0.5  # the constant is asked for at no larger one: log(1/ε) must not vanish
 _TARGETS = 16
 # d -> least and greatest n, repetitions, and their number in one cell
-_QUICK = {1: (2, 12, 100, 100), 2: (4, 17, 100, 100), 3: (9, 22, 50, 50)}
+_QUICK = {1: (2, 12, 500, 500), 2: (4, 17, 500, 500), 3: (9, 22, 200, 50)}
 _FULL = {
     1: (2, 15, 10_000, 2000),
     2: (4, 19, 5000, 500),
