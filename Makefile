@@ -1,8 +1,9 @@
 # The commands of the README: `make demo`, `make test` and `make docs`. All set up .venv once and reuse it.
-# PIP_ARGS is passed to every `pip install`, for example to choose another build of torch.
+# JOBS is how many processes run the tests. PIP_ARGS is passed to every `pip install`, for example to choose another build of torch.
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
+JOBS ?= 2
 BIN := $(VENV)/bin
 # run with kernels as plain Python as well, less the tests that would take minutes
 WITHOUT_JIT := $(patsubst %,tests/subset_sum/test_%.py,brute_force meet_in_the_middle streams count_and_solutions \
@@ -19,8 +20,8 @@ test: $(VENV)/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(WITHOUT_JIT)
-	$(BIN)/python -m pytest
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n $(JOBS) $(WITHOUT_JIT)
+	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff check .
