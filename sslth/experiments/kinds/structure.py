@@ -33,8 +33,8 @@ class Structure(Settings):
     """n random neurons with two inputs; `removal` says what the mask may do, and what is measured of it.
 
     "blocked": neurons, after the channel-blocked mask; exact. "filters": neurons, ReLU at the output; a lower bound,
-    proved by an exact search. "linear_output": neurons, no ReLU; exact. "filters_bound": neurons, any output weights; the
-    kink bound. "weights": single weights; an upper bound, the best of 16 random ways to leave each neuron one input.
+    proved by an exact search. "linear_output": neurons, no ReLU; exact. "filters_bound": neurons, any output weights;
+    the kink bound. "weights": single weights; an upper bound, the best of 16 random ways to leave each one input.
     """
 
     removal: Removal

@@ -159,9 +159,10 @@ def summary(points: Table) -> dict[str, Any]:
 
 def _sentence(fit: dict[str, Any], ds: list[int]) -> str:
     low, high = fit["beyond_counting_interval"]
+    below, above = fit["interval"]
     return (
         f"At ε = {fit['epsilon']:g}, d = {ds[0]} to {ds[-1]}, the n that half of the instances need grows like "
-        f"d^{fit['exponent']:.2f} (95 %: {fit['interval'][0]:.2f} to {fit['interval'][1]:.2f}); counting alone asks for "
+        f"d^{fit['exponent']:.2f} (95 %: {below:.2f} to {above:.2f}); counting alone asks for "
         f"d^{fit['counting_exponent']:.2f}, the theorem's formula for d^{fit['theorem_exponent']:.2f}. The excess over "
         f"counting is d^{fit['beyond_counting']:.3f} ({low:.3f} to {high:.3f})."
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from sslth.errors import InvalidInputError
 from sslth.experiments.figure_style import INK, MARKERS, PALETTE, styled, tidy
@@ -75,6 +76,9 @@ def draw(points: Table) -> Figure:
         _solvers(axes, some)
         _floor(axes, some)
         if some[0]["whole"]:
+            widths = sorted({point["n"] for point in some})
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.set_xticks(widths, [f"{width:,}" for width in widths])
             axes.text(0.04, 0.05, _theorem_in_words(some[0]), transform=axes.transAxes, fontsize=10)
         else:
             _theorem(axes, some)

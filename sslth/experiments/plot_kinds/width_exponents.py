@@ -28,8 +28,8 @@ TARGETS = {
 }
 _ERROR = 0.01
 _LIMITS = (
-    "a power law fitted to errors up to .1 of small random networks; the intervals know nothing of curvature, of "
-    "n < 16 d, where errors are larger than the law, or of trained kernels"
+    "a power law fitted to errors up to .1 of small random networks; the intervals know nothing of curvature "
+    "(below n = 16 d errors fall faster), of skip connections or of trained kernels"
 )
 
 
