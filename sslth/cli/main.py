@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import sslth
+from sslth.cli.certify import certify
 from sslth.cli.check import check
 from sslth.cli.extract import extract
+from sslth.cli.inspect import inspect
+from sslth.cli.mine import mine
 from sslth.cli.plot import plot
 from sslth.cli.reproduce import reproduce
 from sslth.cli.solve import solve
@@ -34,11 +37,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("extract")(extract)
+app.command("certify")(certify)
+app.command("inspect")(inspect)
 app.command("solve")(solve)
 app.command("plot")(plot)
 app.command("reproduce")(reproduce)
 app.command("sweep")(sweep)
 app.command("check")(check)
+app.command("mine")(mine)
 
 
 def _show_version(wanted: bool) -> None:

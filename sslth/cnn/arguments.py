@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -25,8 +25,6 @@ __all__ = [
     "resolve_device",
     "run_once",
 ]
-
-_COPIES_OF_ROWS = 3  # the rows, their copy in the instance, working copies
 
 
 def resolve_device(device: str) -> torch.device:
@@ -110,10 +108,15 @@ def parse_bytes(memory: str | int) -> int:
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
-def check_memory(modules: Mapping[str, Weighted], width: int, memory: int) -> None:
-    """Refuse a width whose rows of one block would not fit, before anything is drawn."""
+def check_memory(
+    modules: Mapping[str, Weighted], width: int, memory: int, bytes_of_block: Callable[[int, int], int]
+) -> None:
+    """Refuse a width at which the search of one block would not fit, before anything is drawn.
+
+    `bytes_of_block(width, d)` is what that takes.
+    """
     for name, module in modules.items():
-        needed = _COPIES_OF_ROWS * 8 * width * wiring_of(module).d
+        needed = bytes_of_block(width, wiring_of(module).d)
         if needed > memory:
             raise InvalidInputError(
                 f"width {width} needs {needed / 2**30:.1f} GiB for one block of layer {name}; "

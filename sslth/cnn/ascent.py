@@ -15,10 +15,12 @@ from sslth.cnn.progress import Progress
 from sslth.cnn.trace import tensors_of
 from sslth.errors import InvalidInputError
 
-__all__ = ["Attack", "attack"]
+__all__ = ["Attack", "attack", "evaluated"]
 
 # How many of the best points are handed on, to be recomputed rigorously.
 _CANDIDATES = 4
+# How far they are apart at least, in the mean over the entries, as a share of the box's sides.
+_APART = 0.05
 # Entries of one evaluated chunk of inputs; keeps memory bounded for large images.
 _CHUNK = 2**20
 # Shares of the box's side that the first and the last step take.
@@ -102,8 +104,25 @@ def attack(
     points, values, sizes = (torch.cat(parts) for parts in zip(*found, strict=True))
     if not bool(torch.isfinite(values).all()):
         raise InvalidInputError("the networks' outputs are not finite somewhere in the box")
-    best = torch.argsort(values, descending=True, stable=True)[:_CANDIDATES]
+    best = _apart(points, torch.argsort(values, descending=True, stable=True), high.cpu() - low.cpu())
     return Attack(points[best], values[best], sizes[best], pair.output_shapes)
+
+
+def _apart(points: Tensor, order: Tensor, sides: Tensor) -> Tensor:
+    """The first few of the order that are not close to one another: many starts end on the same hill."""
+    chosen = [int(order[0])]
+    scale = sides.abs().mean().clamp(min=1e-300)
+    for index in order[1:].tolist():
+        if len(chosen) == _CANDIDATES:
+            break
+        if all(float((points[index] - points[other]).abs().mean()) > _APART * scale for other in chosen):
+            chosen.append(index)
+    return torch.tensor(chosen)
+
+
+def evaluated(model: nn.Module, merged: Mapping[str, MergedLayer], points: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest |ticket - target| over the outputs, and the largest output, at each of some points: float64[k]."""
+    return _Pair(model, merged, torch.device("cpu")).values(points)
 
 
 def _chunks(rows: Tensor, size: int) -> Iterator[Tensor]:

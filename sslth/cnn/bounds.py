@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sslth.cnn.activations import Curve, relu_curve
+from sslth.cnn.constant_channel import ones_for
 from sslth.cnn.intervals import (
     Interval,
     add,
@@ -42,13 +43,16 @@ __all__ = [
     "averaged",
     "batch_norm",
     "constant",
+    "constant_channel_image",
     "curved",
     "exact",
     "layer_operation",
     "log_softmax",
     "maximum",
+    "parameter_radius",
     "product",
     "sharpened",
+    "signed_errors",
     "softmax",
     "summed",
     "weighted_layer",
@@ -137,12 +141,13 @@ def curved(curve: Curve, x: Enclosure) -> Enclosure:
 def weighted_layer(module: nn.Module, layer: MergedLayer | None, x: Enclosure) -> Enclosure:
     """Apply a weighted layer, replaced in the ticket by a merged one (None: carried over unchanged)."""
     operation, fan_in, pad, column = layer_operation(module)
-    weight, weight_radius = exact(module.weight), _radius(module, "weight")
+    weight, weight_radius = exact(module.weight), parameter_radius(module, "weight")
     dims = len(x.shape)
+    before = x.target.low
     x = x.map(pad)
     target = linear_image(operation, weight, weight_radius, x.target, fan_in)
     shift = linear_image(operation, weight, weight_radius, x.shift, fan_in)
-    bias, bias_radius = getattr(module, "bias", None), _radius(module, "bias")
+    bias, bias_radius = getattr(module, "bias", None), parameter_radius(module, "bias")
     offset = None if bias is None else point(exact(bias), bias_radius)
     if layer is not None:
         layer = layer.on_cpu()
@@ -151,12 +156,28 @@ def weighted_layer(module: nn.Module, layer: MergedLayer | None, x: Enclosure) -
         if kept is not None or offset is not None:
             zero = point(torch.zeros_like((kept or offset).low))  # type: ignore[union-attr]
             shift = add(shift, difference(kept or zero, offset or zero).map(lambda t: column(t, dims)))
+        if layer.taps is not None:
+            shift = add(shift, constant_channel_image(module, layer, before))
     if offset is not None:
         target = add(target, offset.map(lambda t: column(t, dims)))
     return sharpened(target, add(target, shift), shift)
 
 
-def _radius(module: nn.Module, name: str) -> Tensor | None:
+def constant_channel_image(module: nn.Module, layer: MergedLayer, x: Tensor) -> Interval:
+    """Return an enclosure of what the constant input channel adds for inputs of the shape of x, unpadded."""
+    assert isinstance(module, Weighted)
+    wiring = wiring_of(module)
+    ones, constant = ones_for(x, wiring), wiring.constant_channel
+    return linear_image(
+        lambda values, weight: apply_wiring(values, weight, constant),
+        exact(layer.taps),  # type: ignore[arg-type]
+        layer.taps_radius,
+        point(ones),
+        math.prod(wiring.kernel_size),
+    )
+
+
+def parameter_radius(module: nn.Module, name: str) -> Tensor | None:
     """How far a weight may be from the real one: given where a batch norm was folded, else it is exact."""
     radius = getattr(module, f"{name}_radius", None)
     return radius if isinstance(radius, Tensor) else None
@@ -172,13 +193,13 @@ def _kernel_error_image(
 ) -> Interval:
     """Return an enclosure of E⁺*relu(x̂) + E⁻*relu(-x̂)."""
     unsure = torch.zeros_like(weight) if weight_radius is None else weight_radius
-    plus, plus_radius = _error(layer.positive, -weight, layer.positive_radius + unsure)
+    plus, plus_radius = signed_errors(layer.positive, -weight, layer.positive_radius + unsure)
     if not bool((x.low < 0).any()):
         return linear_image(operation, plus, plus_radius, x, fan_in)
     if layer.negative is None or layer.negative_radius is None:
-        minus, minus_radius = _error(torch.zeros_like(weight), weight, unsure)
+        minus, minus_radius = signed_errors(torch.zeros_like(weight), weight, unsure)
     else:
-        minus, minus_radius = _error(layer.negative, weight, layer.negative_radius + unsure)
+        minus, minus_radius = signed_errors(layer.negative, weight, layer.negative_radius + unsure)
     apart = add(
         linear_image(operation, plus, plus_radius, x.map(torch.relu), fan_in),
         linear_image(operation, minus, minus_radius, x.negated().map(torch.relu), fan_in),
@@ -186,8 +207,8 @@ def _kernel_error_image(
     # The same as (E⁺ - E⁻)/2 * x̂ + (E⁺ + E⁻)/2 * |x̂|: tighter where x̂ may have both signs and the errors
     # agree in sign, since relu(x̂) and relu(-x̂) are never both large.
     radius = plus_radius + minus_radius
-    odd, odd_radius = _error(0.5 * plus, -0.5 * minus, radius)
-    even, even_radius = _error(0.5 * plus, 0.5 * minus, radius)
+    odd, odd_radius = signed_errors(0.5 * plus, -0.5 * minus, radius)
+    even, even_radius = signed_errors(0.5 * plus, 0.5 * minus, radius)
     touches = torch.where((x.low <= 0) & (x.high >= 0), 0.0, torch.minimum(x.low.abs(), x.high.abs()))
     joint = add(
         linear_image(operation, odd, odd_radius, x, fan_in),
@@ -196,7 +217,7 @@ def _kernel_error_image(
     return intersect(apart, joint)
 
 
-def _error(a: Tensor, b: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+def signed_errors(a: Tensor, b: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     """Return a + b and a bound on how far the exact sum may be from it."""
     total = a + b
     return total, (radius + _EPS * total.abs()) * (1.0 + 4.0 * _EPS)

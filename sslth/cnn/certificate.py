@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sslth.cnn.ascent import Attack, attack
+from sslth.cnn.ascent import Attack, attack, evaluated
 from sslth.cnn.bounds import Enclosure, UnsupportedOperation
 from sslth.cnn.layers import Weighted, Wiring, wiring_of
-from sslth.cnn.merged import MergedLayer
+from sslth.cnn.linear_cell import climb_cells
+from sslth.cnn.merged import MergedLayer, merged_module
 from sslth.cnn.progress import Progress
 from sslth.cnn.propagation import propagate
+from sslth.cnn.relaxation import WORK, Relaxed, propagate_relaxed
 from sslth.cnn.rounding32 import float32_error
-from sslth.cnn.trace import Traced
+from sslth.cnn.trace import Traced, trace
 from sslth.errors import InvalidInputError
 
 __all__ = ["Report", "certify_merged", "kernel_errors"]
@@ -30,6 +33,7 @@ FloatArray = npt.NDArray[np.float64]
 # rigorously; this share of the outputs' size is subtracted instead, some 1e6 times what is usual.
 _UNPROVED_SLACK = 1e-9
 _CLIPPED = 1e-6
+_LOOSE = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,18 @@ class Report:
     low, high : float64[*input_shape]
         The box.
     seconds : float
+    method : str
+        How ``upper`` was proved: "linear relaxation", or "intervals" with the reason why that was all.
+    same_class : bool or None
+        True where it is proved that both networks give every input of the box the class that the target gives its
+        centre, by the largest of its outputs. False where that is not proved, which says nothing about the networks.
+        None where nobody asked, or the output is not one list of numbers.
+    matched_error : dict
+        By layer, the largest relative error of a channel block against what it was aimed at, as the ticket says:
+        after calibration that is not the model's own kernel, of which ``kernel_error`` speaks. Empty if unknown.
+    output_error : dict or None
+        What the ticket says of ‖ticket - target‖ / ‖target - its mean‖: "with" and "without" compensation, the number
+        of "inputs", and "on" which; None where it was not measured.
     """
 
     upper: float
@@ -74,6 +90,26 @@ class Report:
     high: FloatArray
     seconds: float
     same_target: bool | None = None
+    method: str = "intervals"
+    same_class: bool | None = None
+    matched_error: dict[str, float] = field(default_factory=dict)
+    output_error: dict[str, Any] | None = None
+
+    @property
+    def loose(self) -> bool:
+        """Whether ``upper`` is finite but more than 1,000 times what was attained: it then says little."""
+        return math.isfinite(self.upper) and self.upper > _LOOSE * self.lower and self.upper > 0
+
+    def verdict(self) -> str:
+        """What was found, in a sentence or two."""
+        if not math.isfinite(self.upper):
+            return f"nothing is proved, because {self.reason}; {self.lower:.3g} is attained"
+        text = f"proved by {self.method}: the outputs differ by at most {self.upper:.3g}; {self.lower:.3g} is attained"
+        if self.loose:
+            text += "; the proof is loose at this depth, more than 1,000 times what was attained"
+        if self.same_class:
+            text += "; both networks give all of these inputs the same class"
+        return text
 
 
 def certify_merged(
@@ -90,6 +126,10 @@ def certify_merged(
     steps: int = 60,
     seed: int = 0,
     progress: Progress | None = None,
+    hops: int = 0,
+    slope_steps: int = 0,
+    work: float = WORK,
+    classes: bool = False,
 ) -> Report:
     """Bound |ticket - target| over a box of inputs from above, and attain as much of it as possible.
 
@@ -114,6 +154,14 @@ def certify_merged(
         Of the random starts.
     progress : callable (done, total, stage), optional
         May raise to stop.
+    hops : int
+        Linear programs, from each of the best points, where both networks are piecewise linear.
+    slope_steps : int
+        Gradient steps on the slopes of the relaxation.
+    work : float
+        Multiply-adds that the relaxation of each layer may take.
+    classes : bool
+        Whether to try to prove that both networks give all inputs the class of the box's centre.
 
     Returns
     -------
@@ -134,11 +182,12 @@ def certify_merged(
     begun = time.perf_counter()
     box = _box(low, high, input_shape)
     rows = _rows(data, box, input_shape)
-    target_uppers, reason = _uppers(traced, merged, box)
+    target_uppers, reason, method, relaxed = _uppers(traced, merged, box, slope_steps, work)
     found = attack(
         model, merged, box, rows, device=torch.device(device), starts=starts, steps=steps, seed=seed,
         progress=progress,
     )  # fmt: skip
+    found = _climbed(model, traced, merged, box, found, hops)
     lower, witness = _proved_lower(traced, merged, found)
     if target_uppers is None:
         target_uppers = [np.full(shape, math.inf) for shape in found.output_shapes]
@@ -156,6 +205,8 @@ def certify_merged(
         low=box[0].numpy(),
         high=box[1].numpy(),
         seconds=time.perf_counter() - begun,
+        method=method,
+        same_class=_same_class(traced, relaxed) if classes else None,
     )
 
 
@@ -188,16 +239,59 @@ def _rows(data: Tensor | None, box: tuple[Tensor, Tensor], input_shape: tuple[in
 
 
 def _uppers(
-    traced: Traced, merged: Mapping[str, MergedLayer], box: tuple[Tensor, Tensor]
-) -> tuple[list[FloatArray] | None, str | None]:
+    traced: Traced,
+    merged: Mapping[str, MergedLayer],
+    box: tuple[Tensor, Tensor],
+    slope_steps: int,
+    work: float,
+) -> tuple[list[FloatArray] | None, str | None, str, Relaxed | None]:
+    """The bounds of both methods, the smaller for every output; why there are none; the method; what it knows."""
     try:
         outputs = propagate(traced, merged, box[0][None], box[1][None])
     except UnsupportedOperation as error:
-        return None, error.reason
-    uppers = [_without_batch(output.shift.magnitude()).numpy() for output in outputs]
-    if not all(np.isfinite(values).all() for values in uppers):
-        return None, "the bounds overflow on this box"
-    return uppers, None
+        return None, error.reason, "nothing", None
+    uppers = [_without_batch(output.shift.magnitude()) for output in outputs]
+    method, relaxed = "linear relaxation", None
+    try:
+        relaxed = propagate_relaxed(traced, merged, box[0][None], box[1][None], steps=slope_steps, work=work)
+        sharper = [_without_batch(output.shift.magnitude()) for output in relaxed.outputs]
+        uppers = [torch.fmin(old, new) for old, new in zip(uppers, sharper, strict=True)]
+    except UnsupportedOperation as error:
+        method = f"intervals ({error.reason})"
+    if not all(bool(torch.isfinite(values).all()) for values in uppers):
+        return None, "the bounds overflow on this box", "nothing", None
+    return [values.numpy() for values in uppers], None, method, relaxed
+
+
+def _same_class(traced: Traced, relaxed: Relaxed | None) -> bool | None:
+    if relaxed is None or traced.graph_module is None or len(relaxed.outputs) != 1:
+        return None
+    shape = relaxed.outputs[0].shape
+    if len(shape) != 2 or shape[1] < 2:
+        return None
+    middle = relaxed.outputs[0].target
+    chosen = int((middle.low + middle.high)[0].argmax())
+    margins = relaxed.least_margins(chosen)
+    return None if margins is None else all(bool((margin > 0).all()) for margin in margins)
+
+
+def _climbed(
+    model: nn.Module,
+    traced: Traced,
+    merged: Mapping[str, MergedLayer],
+    box: tuple[Tensor, Tensor],
+    found: Attack,
+    hops: int,
+) -> Attack:
+    """The points found, moved on by linear programs where that is possible."""
+    if hops < 1 or traced.graph_module is None:
+        return found
+    ticket = trace(merged_module(traced.model, merged, torch.float64), found.points[:1])
+    points = climb_cells(traced, ticket, box, found.points, lambda x: evaluated(model, merged, x)[0], hops)
+    if points is None:
+        return found
+    values, sizes = evaluated(model, merged, points)
+    return Attack(points, values, sizes, found.output_shapes)
 
 
 def _without_batch(values: Tensor) -> Tensor:

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from sslth.cnn.arguments import resolve_device
+from sslth.cnn.balls import ball
 from sslth.cnn.box import as_box
 from sslth.cnn.certificate import Report, certify_merged
+from sslth.cnn.fit_note import matched_errors, output_errors
 from sslth.cnn.layers import fingerprint
 from sslth.cnn.plain import find_folds
 from sslth.cnn.progress import Progress, report_progress
+from sslth.cnn.relaxation import WORK
 from sslth.cnn.signs import nonnegative_inputs
 from sslth.cnn.ticket import Ticket
-from sslth.cnn.trace import trace
+from sslth.cnn.trace import Traced, trace
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.arguments import seed_number, whole_number
 
@@ -34,6 +37,11 @@ def certify(
     starts: int = 32,
     steps: int = 60,
     seed: int = 0,
+    around: Any = None,
+    radius: float | None = None,
+    hops: int = 12,
+    slope_steps: int = 20,
+    work: float = WORK,
     progress: bool | Progress = False,
 ) -> Report:
     """Prove how far ticket and model can be apart on a box of inputs, and attain as much of it as possible.
@@ -53,6 +61,17 @@ def certify(
         Points that climb, and steps of each.
     seed : int
         Of the random starts.
+    around : array or Tensor[*input_shape], optional
+        Certify a ball around this input instead of the whole box: what of the box is within `radius` of it, entry by
+        entry. The report then also says whether the class is proved to be the same, as `same_class`.
+    radius : float
+        Of the ball; given together with `around`.
+    hops : int
+        Linear programs after the ascent, each inside one linear piece of both networks; 0 for none.
+    slope_steps : int
+        Gradient steps on the slopes of the linear relaxation.
+    work : float
+        Multiply-adds that the relaxation of each layer may take; layers beyond it keep their intervals.
     progress : bool or callable(done, total, stage)
 
     Returns
@@ -69,23 +88,22 @@ def certify(
 
     Notes
     -----
-    Costs about ten forward passes of the merged network for the proof and 4 * starts * steps of one input each for
-    the attained error.
+    Intervals cost about ten forward passes of the merged network; the relaxation four backward passes for each neuron
+    behind the first activation, within `work`; the attained error 4 * starts * steps passes of one input, and `hops`
+    linear programs from each of the four best points.
     """
     plain = ticket.plain_target(model)
     bottom, top = as_box(ticket.low if low is None else low, ticket.high if high is None else high, ticket.input_shape)
+    near = around is not None or radius is not None
+    if near:
+        bottom, top = ball(around, radius, bottom, top, ticket.input_shape)
     middle = torch.as_tensor((bottom + top) / 2).expand(ticket.input_shape)[None]
     _check_folds(ticket, model, middle)
     traced = trace(plain, middle)
-    names = [kept.layer.name for kept in ticket.layers]
-    signs = nonnegative_inputs(traced, names, bool((bottom >= 0).all()))
-    for kept in ticket.layers:
-        if kept.layer.nonnegative and not signs[kept.layer.name]:
-            raise InvalidInputError(
-                f"layer {kept.layer.name} of the ticket was made for non-negative inputs, but on this box or in this "
-                f"model they may be negative; extract again with the wider box"
-            )
+    _check_signs(ticket, traced, bool((bottom >= 0).all()))
     starts, steps = whole_number(starts, "starts", 1, 10**9), whole_number(steps, "steps", 0, 10**9)
+    hops = whole_number(hops, "hops", 0, 10**9)
+    slope_steps = whole_number(slope_steps, "slope_steps", 0, 10**6)
     if data is not None and not isinstance(data, Tensor):
         raise InvalidInputError(f"data is a {type(data).__name__}; it must be a torch tensor")
     with report_progress(progress) as report:
@@ -102,8 +120,29 @@ def certify(
             steps=steps,
             seed=seed_number(seed),
             progress=report,
+            hops=hops,
+            slope_steps=slope_steps,
+            work=work,
+            classes=near,
         )
-    return replace(certificate, same_target=fingerprint(plain, ticket.carry_over) == ticket.fingerprint)
+    return replace(
+        certificate,
+        same_target=fingerprint(plain, ticket.carry_over) == ticket.fingerprint,
+        matched_error=matched_errors(ticket.settings),
+        output_error=output_errors(ticket.settings),
+    )
+
+
+def _check_signs(ticket: Ticket, traced: Traced, nonnegative: bool) -> None:
+    """A layer whose filters were chosen for one sign must see no other, in this model and on this box."""
+    names = [kept.layer.name for kept in ticket.layers]
+    signs = nonnegative_inputs(traced, names, nonnegative)
+    for kept in ticket.layers:
+        if kept.layer.nonnegative and not signs[kept.layer.name]:
+            raise InvalidInputError(
+                f"layer {kept.layer.name} of the ticket was made for non-negative inputs, but on this box or in this "
+                f"model they may be negative; extract again with the wider box"
+            )
 
 
 def _check_folds(ticket: Ticket, model: nn.Module, middle: Tensor) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sslth.cnn.layers import Layer
 from sslth.cnn.merged import MergedLayer
-from sslth.cnn.modules import PrunedPair, RandomPair
+from sslth.cnn.modules import ConstantChannel, PrunedPair, RandomPair
 from sslth.cnn.random_layer import Block, RandomLayer
 from sslth.subset_sum.kernels.exact_sum import sum_rows_minus_target
 
@@ -25,23 +25,25 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class KeptLayer:
-    """The kept filters of one layer: sorted filter numbers t for each input channel, and for each group's bias."""
+    """The kept filters of one layer: sorted filter numbers t by input channel, bias and constant channel."""
 
     layer: Layer
     channels: tuple[Filters, ...]
     constants: tuple[Filters, ...]
+    taps: tuple[Filters, ...] = ()
 
     @property
     def kept(self) -> int:
         """Number of kept filters."""
-        return sum(block.size for block in (*self.channels, *self.constants))
+        return sum(block.size for block in (*self.channels, *self.constants, *self.taps))
 
     def blocks(self, seed: int) -> list[tuple[Block, Filters]]:
-        """Every random block with its kept filters, input channels first."""
+        """Every random block with its kept filters: input channels, then biases, then constant channels."""
         random = RandomLayer(seed, self.layer)
         return [
             *zip(random.channels, self.channels, strict=True),
             *zip(random.constants, self.constants, strict=True),
+            *zip(random.taps, self.taps, strict=True),
         ]
 
 
@@ -50,8 +52,13 @@ def pruned_pair(seed: int, kept: KeptLayer) -> PrunedPair:
     wiring = kept.layer.wiring
     channels, scales, kernels = [], [], [np.empty((0, wiring.d))]
     constant_scales, constant_kernels = [], [np.empty((0, wiring.out_channels))]
+    tap_groups, tap_scales, tap_kernels = [], [], []
     for block, filters in kept.blocks(seed):
-        if block.is_constant:
+        if block.is_tap:
+            tap_groups.append(np.full(filters.size, block.channel, dtype=np.int64))
+            tap_scales.append(block.scales(filters))
+            tap_kernels.append(block.rows(filters))
+        elif block.is_constant:
             constant_scales.append(block.scales(filters))
             constant_kernels.append(_in_group(block, block.rows(filters)))
         else:
@@ -67,6 +74,15 @@ def pruned_pair(seed: int, kept: KeptLayer) -> PrunedPair:
         _float32(kernels).reshape(shape),
         _float32(constant_scales),
         _float32(constant_kernels),
+        None
+        if not kept.layer.tap_constants
+        else ConstantChannel(
+            wiring,
+            kept.layer.tap_value,
+            torch.from_numpy(np.concatenate(tap_groups)),
+            _float32(tap_scales),
+            _float32(tap_kernels).reshape(shape),
+        ),
     )
 
 
@@ -76,6 +92,7 @@ def random_pair(seed: int, kept: KeptLayer) -> RandomPair:
     random = RandomLayer(seed, kept.layer)
     everything = [np.arange(block.size, dtype=np.uint32) for block in random.channels]
     constants = [np.arange(block.size, dtype=np.uint32) for block in random.constants]
+    taps = [np.arange(block.size, dtype=np.uint32) for block in random.taps]
     shape = (-1, wiring.outputs_per_group, *wiring.kernel_size)
     return RandomPair(
         wiring,
@@ -89,6 +106,15 @@ def random_pair(seed: int, kept: KeptLayer) -> RandomPair:
                 *(_in_group(b, b.rows(f)) for b, f in zip(random.constants, constants, strict=True)),
             ]
         ),
+        None
+        if not taps
+        else ConstantChannel(
+            wiring,
+            kept.layer.tap_value,
+            torch.arange(len(taps)).repeat_interleave(kept.layer.tap_constants),
+            _float32([b.scales(f) for b, f in zip(random.taps, taps, strict=True)]),
+            _float32([b.rows(f) for b, f in zip(random.taps, taps, strict=True)]).reshape(shape),
+        ),
     )
 
 
@@ -98,26 +124,35 @@ def merged_layer(seed: int, kept: KeptLayer) -> MergedLayer:
     shape = (2, *wiring.weight_shape)
     kernels, radii = np.zeros(shape), np.zeros(shape)
     bias, bias_radius = np.zeros(wiring.out_channels), np.zeros(wiring.out_channels)
+    constant = wiring.constant_channel
+    taps = np.zeros((2, *constant.weight_shape)) if kept.layer.tap_constants else None
+    place = (wiring.outputs_per_group, *wiring.kernel_size)
     for block, filters in kept.blocks(seed):
         scales = block.scales(filters)
         for side, chosen in enumerate((scales > 0, scales < 0)):
             total, radius = _sum_of_rows(block.rows(filters[chosen], scales[chosen]), kept.layer.gain)
-            if block.is_constant:
-                if side == 0:  # relu(v * 1) is 0 for the others
+            if block.is_constant or block.is_tap:
+                if side == 1:  # relu(v * 1) is 0 for these
+                    continue
+                if taps is not None and block.is_tap:  # tap_value is a power of two: these products are exact
+                    constant.block(taps[0], block.channel)[...] = (kept.layer.tap_value * total).reshape(place)
+                    constant.block(taps[1], block.channel)[...] = (kept.layer.tap_value * radius).reshape(place)
+                else:
                     outputs = _outputs(block)
                     bias[outputs], bias_radius[outputs] = total, radius
             else:
-                place = (wiring.outputs_per_group, *wiring.kernel_size)
                 wiring.block(kernels[side], block.channel)[...] = total.reshape(place)
                 wiring.block(radii[side], block.channel)[...] = radius.reshape(place)
     both = not kept.layer.nonnegative
     return MergedLayer(
         positive=torch.from_numpy(kernels[0]),
         negative=torch.from_numpy(kernels[1]) if both else None,
-        bias=torch.from_numpy(bias) if wiring.has_bias else None,
+        bias=torch.from_numpy(bias) if kept.layer.constants else None,
         positive_radius=torch.from_numpy(radii[0]),
         negative_radius=torch.from_numpy(radii[1]) if both else None,
-        bias_radius=torch.from_numpy(bias_radius) if wiring.has_bias else None,
+        bias_radius=torch.from_numpy(bias_radius) if kept.layer.constants else None,
+        taps=None if taps is None else torch.from_numpy(taps[0]),
+        taps_radius=None if taps is None else torch.from_numpy(taps[1]),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from sslth.cnn.channel_affine import ChannelAffine
+from sslth.cnn.own_weights import OwnPair
 from sslth.errors import InvalidInputError, UnsupportedModuleError
 
 __all__ = [
     "KINDS",
     "NORMS",
+    "OWN",
+    "Convolution",
     "Kind",
     "Layer",
     "PaddingMode",
@@ -34,6 +37,8 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float64]
+
+OWN = "own"  # the law of weights that are the reader's own
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 Kind = Literal[
@@ -117,6 +122,11 @@ class Wiring:
             return (self.in_channels, self.outputs_per_group, *self.kernel_size)
         return (self.out_channels, self.inputs_per_group, *self.kernel_size)
 
+    @property
+    def constant_channel(self) -> Wiring:
+        """The same layer reading one constant input channel a group, without a bias."""
+        return replace(self, in_channels=self.groups, has_bias=False)
+
     def block(self, weight: FloatArray, channel: int) -> FloatArray:
         """K[:, channel], the target of one block: float64[outputs_per_group, *kernel_size] as a view."""
         if self.transposed:
@@ -141,11 +151,19 @@ class Layer:
     width : int
         n: every input channel has 2n random 1x1 filters.
     constants : int
-        Random filters, per group, that read the constant 1 and make the bias; 0 without a bias.
+        Random filters, per group, that read the constant 1 and make the bias; 0 where the ticket has none.
     nonnegative : bool
         The input is proved to be non-negative, so filters with a negative scale are never kept.
     gain : float
         The random U is divided by this known number: its init scale is 1 / gain.
+    law : str
+        Of the random weights: "normal", "uniform", "kaiming", or "own".
+    own : OwnPair or None
+        The weights, if they are the reader's own.
+    tap_constants : int
+        Random filters, per group, that read a constant input channel and have a kernel; 0 without such a channel.
+    tap_value : float
+        What the constant input channel holds, a power of two.
     """
 
     name: str
@@ -155,6 +173,10 @@ class Layer:
     constants: int
     nonnegative: bool
     gain: float
+    law: str = "normal"
+    own: OwnPair | None = field(default=None, compare=False, repr=False)
+    tap_constants: int = 0
+    tap_value: float = 1.0
 
     @property
     def filters_per_channel(self) -> int:
@@ -163,8 +185,9 @@ class Layer:
 
     @property
     def filters(self) -> int:
-        """All random filters of the layer, those that read the constant included."""
-        return self.wiring.in_channels * self.filters_per_channel + self.wiring.groups * self.constants
+        """All random filters of the layer, those that read a constant included."""
+        constants = self.constants + self.tap_constants
+        return self.wiring.in_channels * self.filters_per_channel + self.wiring.groups * constants
 
 
 def find_layers(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sslth.cnn.channel_affine import ChannelAffine
+from sslth.cnn.constant_channel import WithConstantChannel
 from sslth.cnn.layers import NORMS, Weighted, Wiring, empty_module, wiring_of
 from sslth.cnn.swap import swapped_copy
 from sslth.errors import InvalidInputError, UnsupportedModuleError
@@ -29,7 +30,10 @@ class MergedLayer:
         Acts on ``relu(-x)``; approximates -K. None means zero: right where x is never negative.
     bias : float64[c_out] or None
         Replaces the target's bias; None means zero.
-    positive_radius, negative_radius, bias_radius
+    taps : float64, the weight shape of the wiring's `constant_channel`, or None
+        The kernel of a constant input channel of ones, one a group, padded by zeros where the input is; None means
+        zero. Whoever adds up what the ticket computes must add it: the target has nothing like it.
+    positive_radius, negative_radius, bias_radius, taps_radius
         Entrywise bounds on |exact - stored|, of the same shapes, finite and not negative.
 
     Raises
@@ -45,11 +49,14 @@ class MergedLayer:
     positive_radius: Tensor
     negative_radius: Tensor | None
     bias_radius: Tensor | None
+    taps: Tensor | None = None
+    taps_radius: Tensor | None = None
 
     def __post_init__(self) -> None:
         _check_pair("positive", self.positive, self.positive_radius)
         _check_pair("negative", self.negative, self.negative_radius)
         _check_pair("bias", self.bias, self.bias_radius)
+        _check_pair("taps", self.taps, self.taps_radius)
         if self.negative is not None and self.negative.shape != self.positive.shape:
             raise InvalidInputError(
                 f"the negative kernel has shape {tuple(self.negative.shape)} "
@@ -67,6 +74,8 @@ class MergedLayer:
             self.positive_radius.cpu(),
             None if self.negative_radius is None else self.negative_radius.cpu(),
             None if self.bias_radius is None else self.bias_radius.cpu(),
+            None if self.taps is None else self.taps.cpu(),
+            None if self.taps_radius is None else self.taps_radius.cpu(),
         )
 
 
@@ -162,9 +171,17 @@ def merged_module(
 
 def _replacement(name: str, module: nn.Module, layer: MergedLayer, plain: bool) -> nn.Module:
     positive = _with_weights(name, module, layer.positive, layer.bias)
-    if layer.negative is None:
-        return positive if plain else TwoSided(positive, None)
-    return TwoSided(positive, _with_weights(name, module, layer.negative, None))
+    both = positive
+    if layer.negative is not None:
+        both = TwoSided(positive, _with_weights(name, module, layer.negative, None))
+    elif not plain:
+        both = TwoSided(positive, None)
+    if layer.taps is None:
+        return both
+    wiring = wiring_of(module) if isinstance(module, Weighted) else None
+    if wiring is None or wiring.pointwise or wiring.constant_channel.weight_shape != tuple(layer.taps.shape):
+        raise InvalidInputError(f"the constant channel's kernel of `{name}` has shape {tuple(layer.taps.shape)}")
+    return WithConstantChannel(both, wiring, layer.taps.detach().clone().to(next(positive.parameters()).device))
 
 
 def _with_weights(name: str, module: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:

@@ -8,13 +8,44 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sslth.cnn.constant_channel import constant_image
 from sslth.cnn.layers import Wiring
 from sslth.cnn.operation import column, convolve, pad_input, window_rank
 
-__all__ = ["PrunedPair", "RandomPair"]
+__all__ = ["ConstantChannel", "PrunedPair", "RandomPair"]
 
 _TILE_BYTES = 64 << 20
 _FEW_GROUPS = 8  # up to here one convolution a group; above, one a filter, whose outputs are added up by group
+
+
+class ConstantChannel(nn.Module):
+    """Filters that read a constant input channel of their group, and have kernels like any other.
+
+    Buffers
+    -------
+    groups : int64[m]
+    scales : float32[m]
+    kernels : float32[m, c_out / groups, *kernel_size]
+    """
+
+    groups: Tensor
+    scales: Tensor
+    kernels: Tensor
+
+    def __init__(self, wiring: Wiring, value: float, groups: Tensor, scales: Tensor, kernels: Tensor) -> None:
+        super().__init__()
+        self.wiring = wiring
+        self.value = value
+        self.register_buffer("groups", groups)
+        self.register_buffer("scales", scales)
+        self.register_buffer("kernels", kernels)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """What the filters add to the output for an input of this shape, before the gain; kernels are summed first."""
+        hidden = torch.relu(self.scales * self.value)
+        total = self.kernels.new_zeros((self.wiring.groups, *self.kernels.shape[1:]))
+        total.index_add_(0, self.groups, self.kernels * hidden.reshape(-1, *(1,) * (self.kernels.dim() - 1)))
+        return constant_image(input, total.reshape(self.wiring.constant_channel.weight_shape), self.wiring)
 
 
 class PrunedPair(nn.Module):
@@ -46,10 +77,12 @@ class PrunedPair(nn.Module):
         kernels: Tensor,
         constant_scales: Tensor,
         constant_kernels: Tensor,
+        constant_channel: ConstantChannel | None = None,
     ) -> None:
         super().__init__()
         self.wiring = wiring
         self.gain = gain
+        self.constant_channel = constant_channel
         self.register_buffer("channels", channels)
         self.register_buffer("scales", scales)
         self.register_buffer("kernels", kernels)
@@ -60,7 +93,9 @@ class PrunedPair(nn.Module):
 
     def extra_repr(self) -> str:
         """Shown by print(module)."""
-        return f"{self.wiring.kind}, kept={self.scales.numel() + self.constant_scales.numel()}, gain={self.gain:g}"
+        taps = 0 if self.constant_channel is None else self.constant_channel.scales.numel()
+        kept = self.scales.numel() + self.constant_scales.numel() + taps
+        return f"{self.wiring.kind}, kept={kept}, gain={self.gain:g}"
 
     def forward(self, input: Tensor) -> Tensor:
         """The layer's output; the input as the target's layer takes it, under the same name."""
@@ -72,7 +107,10 @@ class PrunedPair(nn.Module):
             return self._per_channel(x) / self.gain + bias.reshape((-1,) + (1,) * (x.dim() - 2))
         rank = window_rank(self.wiring)
         batched = x if x.dim() == rank + 2 else x[None]
-        out = self._convolution(batched) / self.gain + column(bias, rank)
+        out = self._convolution(batched)
+        if self.constant_channel is not None:
+            out = out + self.constant_channel(batched)
+        out = out / self.gain + column(bias, rank)
         return out if x.dim() == rank + 2 else out[0]
 
     def _linear(self, x: Tensor) -> Tensor:
@@ -103,7 +141,7 @@ class PrunedPair(nn.Module):
         for group in range(wiring.groups):
             out = None
             start, stop = self._group_starts[group : group + 2]
-            for tile in self._tiles(start, max(stop, start + 1), per_filter):
+            for tile in self._tiles(start, stop, per_filter) or [slice(start, start)]:
                 kernel = self.kernels[tile]
                 hidden = torch.relu(x[:, self.channels[tile]] * column(self.scales[tile], window_rank(wiring)))
                 if hidden.shape[1] == 0:  # nothing kept: zeros of the right shape from one dead filter
@@ -133,6 +171,8 @@ class PrunedPair(nn.Module):
 
     @staticmethod
     def _tiles(start: int, stop: int, bytes_per_filter: int) -> list[slice]:
+        if torch.compiler.is_compiling():  # an exported graph has any batch size, so nothing may depend on it
+            return [slice(start, stop)]
         size = max(1, _TILE_BYTES // bytes_per_filter)
         return [slice(a, min(stop, a + size)) for a in range(start, stop, size)]
 
@@ -147,9 +187,17 @@ class RandomPair(nn.Module):
     constant_u: Tensor
 
     def __init__(
-        self, wiring: Wiring, gain: float, v: Tensor, u: Tensor, constant_v: Tensor, constant_u: Tensor
+        self,
+        wiring: Wiring,
+        gain: float,
+        v: Tensor,
+        u: Tensor,
+        constant_v: Tensor,
+        constant_u: Tensor,
+        constant_channel: ConstantChannel | None = None,
     ) -> None:
         super().__init__()
+        self.constant_channel = constant_channel
         self.wiring = wiring
         self.gain = gain
         self.v = nn.Parameter(v, requires_grad=False)  # [filters, c_in]
@@ -163,7 +211,11 @@ class RandomPair(nn.Module):
         ordinary = self.v.shape[0]
         self.v.mul_(torch.from_numpy(blocked[:ordinary]).to(self.v))
         self.u.mul_(torch.from_numpy(keep[:ordinary]).to(self.u).reshape(-1, *(1,) * (self.u.dim() - 1)))
-        self.constant_u.mul_(torch.from_numpy(keep[ordinary:]).to(self.u)[:, None])
+        biases = ordinary + self.constant_u.shape[0]
+        self.constant_u.mul_(torch.from_numpy(keep[ordinary:biases]).to(self.u)[:, None])
+        if self.constant_channel is not None:
+            kernels = self.constant_channel.kernels
+            kernels.mul_(torch.from_numpy(keep[biases:]).to(kernels).reshape(-1, *(1,) * (kernels.dim() - 1)))
 
     def forward(self, input: Tensor) -> Tensor:
         """The random layer's output; the input as the target's layer takes it, under the same name."""
@@ -185,7 +237,10 @@ class RandomPair(nn.Module):
         kernel: Tensor = self.u
         if not wiring.transposed:
             kernel = self.u.reshape(wiring.groups, -1, *self.u.shape[1:]).transpose(1, 2).flatten(0, 1)
-        out = convolve(hidden, kernel, wiring, wiring.groups) / self.gain + column(bias, rank)
+        out = convolve(hidden, kernel, wiring, wiring.groups)
+        if self.constant_channel is not None:
+            out = out + self.constant_channel(batched)
+        out = out / self.gain + column(bias, rank)
         return out if x.dim() == rank + 2 else out[0]
 
 

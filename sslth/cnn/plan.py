@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from sslth.cnn.block_store import BlockStore, block_key
 from sslth.cnn.gain import constants_per_width, few_rows_gain, pursuit_gain
 from sslth.cnn.kept_layer import KeptLayer
 from sslth.cnn.layers import Layer, Weighted, kernel_and_bias, wiring_of
 from sslth.cnn.random_layer import Block, RandomLayer
-from sslth.subset_sum.instance import Instance
-from sslth.subset_sum.limits import Limits
-from sslth.subset_sum.solve import solve_within
+from sslth.cnn.run_all import run_all
+from sslth.cnn.search import TiledSearch, bytes_of_whole_block, search_whole_block
+from sslth.cnn.source import NORMAL, Source
 from sslth.subset_sum.solvers import Solver
+from sslth.subset_sum.solvers.sorted_pursuit import SortedPursuit
 
-__all__ = ["LayerPlan", "Task", "plan_layer", "search", "search_all"]
+__all__ = ["LayerPlan", "Searcher", "Task", "bytes_of_block", "plan_layer", "search", "search_all", "threads_that_fit"]
 
 Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
 
 _PILOT_FACTORS = (1.0, 3.0, 10.0, 30.0)
-_MOST_WORK = 10**10  # partial sums a block: far above what pursuit needs, an end for solvers that would never stop
+
+Searcher = Solver | TiledSearch
+"""What finds the filters of a block: a solver that sees all rows, or the search that draws them in tiles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,21 +84,26 @@ def plan_layer(
     nonnegative: bool,
     wanted_gain: float | None,
     max_kept: int | None,
-    solver: Solver,
+    solver: Searcher,
+    source: Source = NORMAL,
 ) -> LayerPlan:
     wiring = wiring_of(module)
+    width = source.width(name, width)
     weight, bias = kernel_and_bias(module)
     norms = np.array([np.linalg.norm(wiring.block(weight, channel)) for channel in range(wiring.in_channels)])
     bias_norm = 0.0 if bias is None else float(np.linalg.norm(bias.reshape(wiring.groups, -1), axis=1).max())
+    norms, bias_norm = source.in_rows(name, norms, bias_norm)
     constants = 0 if bias is None else 2 * width * constants_per_width(norms, bias_norm)
-    gain = wanted_gain or pursuit_gain(norms, bias_norm, width, wiring.d)
-    plan = LayerPlan(Layer(name, index, wiring, width, constants, nonnegative, gain), weight, bias)
+    rule = solver.gain if isinstance(solver, TiledSearch) else pursuit_gain
+    gain = wanted_gain or rule(norms, bias_norm, width, wiring.d)
+    layer = source.applied(Layer(name, index, wiring, width, constants, nonnegative, gain))
+    plan = LayerPlan(layer, weight, bias)
     if wanted_gain is None and max_kept is not None:
-        return _piloted(plan, norms, seed, max_kept, solver)
+        return _piloted(plan, norms[: wiring.in_channels], seed, max_kept, solver)
     return plan
 
 
-def _piloted(plan: LayerPlan, norms: FloatArray, seed: int, max_kept: int, solver: Solver) -> LayerPlan:
+def _piloted(plan: LayerPlan, norms: FloatArray, seed: int, max_kept: int, solver: Searcher) -> LayerPlan:
     """Few rows reach less far: try some gains on the largest block and keep the best."""
     longest = float(norms.max(initial=0.0))
     if longest == 0.0:
@@ -112,27 +122,59 @@ def _piloted(plan: LayerPlan, norms: FloatArray, seed: int, max_kept: int, solve
     return best
 
 
+def bytes_of_block(solver: Searcher) -> Callable[[int, int], int]:
+    """What one block takes, as a function of (width, d)."""
+    return solver.bytes_of_block if isinstance(solver, TiledSearch) else bytes_of_whole_block
+
+
+def threads_that_fit(tasks: Sequence[Task], solver: Searcher, memory: int, threads: int | None) -> int:
+    """How many blocks may be searched at the same time within `memory` bytes; at least one."""
+    shapes = {(task.block.size // 2, task.block.d) for task in tasks}
+    largest = max((bytes_of_block(solver)(width, d) for width, d in shapes), default=1)
+    return max(1, min(threads or 1, memory // max(1, largest)))
+
+
 def search_all(
-    tasks: list[Task], solver: Solver, max_kept: int | None, threads: int | None
+    tasks: Sequence[Task],
+    solver: Searcher,
+    max_kept: int | None,
+    threads: int | None,
+    *,
+    store: BlockStore | None = None,
 ) -> Generator[tuple[int, Filters], None, None]:
-    """Search the blocks on threads (kernels release the GIL); closing the generator starts no further block."""
-    with ThreadPoolExecutor(threads) as pool:
-        futures = {pool.submit(search, task, solver, max_kept): number for number, task in enumerate(tasks)}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    """Yield (number, kept filters) of every task as it is found; closing the generator starts no further block.
+
+    Kernels release the GIL, so threads will do; under a `joblib.parallel_config` blocks go to its workers. With a store
+    each finished block is in it at once, and what is in it is not searched again. Neither changes what is found.
+    """
+    keys: list[bytes] = []
+    left = list(range(len(tasks)))
+    if store is not None:
+        searched_by = f"{solver!r} {max_kept}"
+        keys = [block_key(task.block, task.sign, task.target, searched_by) for task in tasks]
+        left = []
+        for number, task in enumerate(tasks):
+            found = store.get(keys[number], task.block)
+            if found is None:
+                left.append(number)
+            else:
+                yield number, found
+
+    def note(place: int, filters: Filters) -> None:
+        if store is not None:
+            store.put(keys[left[place]], filters)
+
+    work = partial(search, solver=solver, max_kept=max_kept)
+    with closing(run_all(work, [tasks[number] for number in left], threads, note)) as results:
+        for place, filters in results:
+            yield left[place], filters
 
 
-def search(task: Task, solver: Solver, max_kept: int | None) -> Filters:
-    """The kept filters of one block: rows in the order of falling |v_t|, ties by t."""
-    scales = task.block.scales()
-    filters = np.flatnonzero(scales * task.sign > 0).astype(np.uint32)
-    if filters.size == 0 or not task.target.any():
+def search(task: Task, solver: Searcher, max_kept: int | None) -> Filters:
+    """Return the kept filters of one block, sorted."""
+    if not task.target.any():
         return np.empty(0, dtype=np.uint32)
-    order = np.argsort(-np.abs(scales[filters]), kind="stable")
-    filters = filters[order]
-    rows = task.block.rows(filters, scales[filters])
-    instance = Instance(rows, task.target, max_cardinality=max_kept)
-    return filters[solve_within(instance, solver, Limits(max_work=_MOST_WORK)).subset]
+    if isinstance(solver, TiledSearch) and max_kept is None:
+        return np.sort(solver.search(task.block, task.sign, task.target))
+    whole = SortedPursuit(presorted=True) if isinstance(solver, TiledSearch) else solver
+    return np.sort(search_whole_block(task.block, task.sign, task.target, whole, max_kept))

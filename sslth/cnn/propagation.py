@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from sslth.cnn.intervals import Interval, divide_by_number, round_down, round_up
 from sslth.cnn.layers import Weighted, wiring_of
 from sslth.cnn.merged import MergedLayer
 from sslth.cnn.operation import window_rank
+from sslth.cnn.prelu import prelu
 from sslth.cnn.trace import Traced, canonical_names, operation_name, words
 
 __all__ = ["Propagation", "propagate", "run_on"]
@@ -65,7 +67,10 @@ def propagate(traced: Traced, merged: Mapping[str, MergedLayer], low: Tensor, hi
 
 
 def run_on(
-    traced: Traced, merged: Mapping[str, MergedLayer], box: Enclosure, rules: type[Propagation]
+    traced: Traced,
+    merged: Mapping[str, MergedLayer],
+    box: Enclosure,
+    rules: Callable[[fx.GraphModule, Mapping[str, MergedLayer]], Propagation],
 ) -> tuple[Enclosure, ...]:
     """Run the graph on the enclosure of its input; every failure becomes UnsupportedOperation."""
     if traced.graph_module is None:
@@ -156,6 +161,8 @@ class Propagation(fx.Interpreter):
             return bounds.weighted_layer(module, self._layers.get(name), x)
         if kind in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
             return bounds.batch_norm(module, x)
+        if isinstance(module, nn.PReLU):
+            return prelu(module, x)
         if kind in _MAX_MODULES and not getattr(module, "return_indices", False):
             return bounds.maximum(module, x)
         if kind in _MEAN_MODULES and (getattr(module, "divisor_override", None) or 1) > 0:
@@ -173,8 +180,12 @@ class Propagation(fx.Interpreter):
         raise UnsupportedOperation(f"no bound is known for the module `{name}` ({kind.__name__})")
 
 
-_MAX_MODULES = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
-_MEAN_MODULES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
+_MAX_MODULES = (
+    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d
+)  # fmt: skip
+_MEAN_MODULES = (
+    nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d
+)  # fmt: skip
 _MOVE_MODULES = (
     nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d,
     nn.AlphaDropout, nn.FeatureAlphaDropout, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle,
@@ -193,9 +204,9 @@ def _window(module: nn.Module, x: Enclosure) -> int:
     """Return a bound on how many entries a pooling window has."""
     kernel = getattr(module, "kernel_size", None)
     if kernel is None:
-        return x.shape[-1] * (x.shape[-2] if len(x.shape) > 2 else 1)
+        return math.prod(x.shape[2:]) if len(x.shape) > 4 else x.shape[-1] * (x.shape[-2] if len(x.shape) > 2 else 1)
     if isinstance(kernel, int):
-        return kernel * kernel
+        return kernel**3 if isinstance(module, nn.AvgPool3d) else kernel * kernel
     result = 1
     for side in kernel:
         result *= int(side)
@@ -435,12 +446,16 @@ _RULES: dict[str, Callable[..., Any]] = {
     "minimum": _of_two(-1),
     "max_pool1d": _max_pool(F.max_pool1d),
     "max_pool2d": _max_pool(F.max_pool2d),
+    "max_pool3d": _max_pool(F.max_pool3d),
     "adaptive_max_pool1d": _max_pool(F.adaptive_max_pool1d),
     "adaptive_max_pool2d": _max_pool(F.adaptive_max_pool2d),
+    "adaptive_max_pool3d": _max_pool(F.adaptive_max_pool3d),
     "avg_pool1d": _mean_pool(F.avg_pool1d),
     "avg_pool2d": _mean_pool(F.avg_pool2d),
+    "avg_pool3d": _mean_pool(F.avg_pool3d),
     "adaptive_avg_pool1d": _mean_pool(F.adaptive_avg_pool1d),
     "adaptive_avg_pool2d": _mean_pool(F.adaptive_avg_pool2d),
+    "adaptive_avg_pool3d": _mean_pool(F.adaptive_avg_pool3d),
     "softmax": _soft(bounds.softmax),
     "log_softmax": _soft(bounds.log_softmax),
     "dropout": _dropout,

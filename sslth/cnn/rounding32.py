@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -69,11 +70,14 @@ _EXACT = words(
     """flatten unflatten view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze
     unsqueeze contiguous clone detach expand expand_as repeat tile t chunk split unbind narrow select flip
     roll getitem getattr unfold pixel_shuffle pixel_unshuffle channel_shuffle cat stack neg maximum minimum amax amin
-    max_pool1d max_pool2d adaptive_max_pool1d adaptive_max_pool2d dropout dropout1d dropout2d dropout3d
-    alpha_dropout feature_alpha_dropout pad interpolate float double type_as size dim numel stride"""
+    max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d dropout dropout1d
+    dropout2d dropout3d alpha_dropout feature_alpha_dropout pad interpolate float double type_as size dim numel
+    stride"""
 )
-_SUMS = words("mean sum avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d")
-_SUM_MODULES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
+_SUMS = words("mean sum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d")
+_SUM_MODULES = (
+    nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d
+)  # fmt: skip
 
 
 class _Float32Propagation(Propagation):
@@ -129,6 +133,8 @@ def _noise(node: fx.Node, module: nn.Module | None, result: Enclosure, arguments
         # Means are at most the largest entry, sums at most the number of entries times it.
         terms = before.numel()
         return (terms + 8) * _EPS * before.max() * (terms if name == "sum" else 1.0) + terms * _TINY
+    if isinstance(module, nn.PReLU):
+        return 4.0 * _EPS * size + _TINY  # the slope rounds once, the product once
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
         return _batch_norm_noise(module, before)
     if name in ("softmax", "log_softmax") or isinstance(module, nn.Softmax | nn.LogSoftmax):
@@ -163,6 +169,7 @@ def _weighted(module: nn.Module, layer: MergedLayer | None, x: Enclosure) -> Enc
     """Apply the merged kernels; their rounding to float32 and the dot product's are the noise."""
     operation, fan_in, pad, column = bounds.layer_operation(module)
     dims = len(x.shape)
+    before = x.target.low
     x = x.map(pad)
     bias: Interval | None = None
     parts: list[tuple[Tensor, Tensor | None, Enclosure]] = []
@@ -189,6 +196,12 @@ def _weighted(module: nn.Module, layer: MergedLayer | None, x: Enclosure) -> Enc
         noise = noise + operation(part.ticket.magnitude(), spread) + fan_in * _TINY
     if value is None or shift is None:
         raise UnsupportedOperation("a layer has no kernel")
+    if layer is not None and layer.taps is not None:  # a sum of at most one product a tap, and one addition
+        constant = bounds.constant_channel_image(module, layer, before)
+        fixed = replace(layer, taps=layer.taps.abs())
+        spread = bounds.constant_channel_image(module, fixed, before).magnitude()
+        value = add(value, constant)
+        noise = noise + (fan_in + 12) * _EPS * spread + (constant.high - constant.low) + fan_in * _TINY
     if bias is not None:
         offset = bias.map(lambda t: column(t, dims))
         value = add(value, offset)

@@ -60,15 +60,18 @@ def nonnegative_inputs(traced: Traced, layer_names: Iterable[str], input_nonnega
 
 # Operations whose result is not negative if no operand is.
 _KEEPING = words(
-    """max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_max_pool1d
-    adaptive_max_pool2d dropout dropout1d dropout2d dropout3d mean sum amax amin minimum cat stack flatten
+    """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
+    adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
+    dropout dropout1d dropout2d dropout3d mean sum amax amin minimum cat stack flatten
     unflatten unfold view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze unsqueeze
     contiguous clone detach expand expand_as repeat tile t chunk split unbind narrow select flip roll getitem
     pixel_shuffle pixel_unshuffle channel_shuffle float double to type_as sqrt"""
 )
+_MEAN_POOLS = words("avg_pool1d avg_pool2d avg_pool3d")
 _KEEPING_MODULES = (
-    nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout,
+    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d,
+    nn.PReLU, nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout,
     nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.ZeroPad1d, nn.ZeroPad2d, nn.ReflectionPad1d,
     nn.ReflectionPad2d, nn.ReplicationPad1d, nn.ReplicationPad2d, nn.CircularPad1d, nn.CircularPad2d,
     nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d,
@@ -141,7 +144,7 @@ class _Signs:
         if name == "interpolate":
             mode = node.args[3] if len(node.args) > 3 else node.kwargs.get("mode", "nearest")
             return self.holds(first) and mode in ("nearest", "linear", "bilinear", "trilinear", "area")
-        if name in ("avg_pool2d", "avg_pool1d") and (len(node.args) > 6 or "divisor_override" in node.kwargs):
+        if name in _MEAN_POOLS and (len(node.args) > 6 or "divisor_override" in node.kwargs):
             return False
         return name in _KEEPING and self.holds(first)
 

@@ -29,7 +29,7 @@ _LARGEST_RANDOM_NETWORK = 8 << 30
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """The two masks of a random layer; filters ordered by channel, then t, constants last.
+    """The two masks of a random layer; filters ordered by channel, then t, then biases, constant channels last.
 
     Attributes
     ----------
@@ -68,6 +68,8 @@ class Ticket:
         Batch norms that were folded into the layer before them: {batch norm: layer}.
     carry_over : tuple of str
         Modules of the target that a ticket takes along unchanged, weights and all.
+    source : str or dict
+        The law of the random weights, or {"sha256": ...} of a random network that is the reader's own.
     """
 
     seed: int
@@ -80,6 +82,7 @@ class Ticket:
     settings: dict[str, Any]
     folds: dict[str, str] = field(default_factory=dict)
     carry_over: tuple[str, ...] = ()
+    source: str | dict[str, str] = "normal"
     description: list[Any] | None = field(default=None, repr=False)
     model: nn.Module | None = field(default=None, repr=False)
 
@@ -142,6 +145,9 @@ class Ticket:
             keep[channel * size + filters.astype(np.int64)] = True
         for group, filters in enumerate(kept.constants):
             keep[inputs * size + group * kept.layer.constants + filters.astype(np.int64)] = True
+        first = inputs * size + len(kept.constants) * kept.layer.constants
+        for group, filters in enumerate(kept.taps):
+            keep[first + group * kept.layer.tap_constants + filters.astype(np.int64)] = True
         return Masks(blocked, keep)
 
     def random_network(self, model: nn.Module | None = None) -> nn.Module:
@@ -169,17 +175,25 @@ class Ticket:
         save_ticket(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | os.PathLike[str], source: Any = None) -> Self:
         """Read what `save` wrote; nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : path
+        source : mapping or torch.nn.Module, optional
+            The random network, as `sslth.extract` took it, of a ticket whose random network is the reader's own.
 
         Raises
         ------
         TicketFileError
-            If the file is missing, unreadable, truncated, inconsistent or of another version.
+            If the file is missing, unreadable, truncated, damaged, inconsistent or of another version.
+        InvalidInputError
+            If the ticket needs a source that is not given, or is made for another one.
         """
         from sslth.cnn.ticket_file import load_ticket
 
-        return load_ticket(path, cls)
+        return load_ticket(path, cls, source)
 
     def summary(self) -> dict[str, Any]:
         """What the ticket is, as JSON values: seed, width, kept and total filters, and a list of layers."""
@@ -192,13 +206,15 @@ class Ticket:
             "target_fingerprint": self.fingerprint,
             "carried_over": list(self.carry_over),
             "folded": dict(self.folds),
+            "source": self.source,
             "settings": self.settings,
             "layers": [
                 {
                     "name": kept.layer.name,
                     "kind": kept.layer.wiring.kind,
                     "blocks": kept.layer.wiring.in_channels * (1 if kept.layer.nonnegative else 2)
-                    + len(kept.constants),
+                    + len(kept.constants)
+                    + len(kept.taps),
                     "d": kept.layer.wiring.d,
                     "width": kept.layer.width,
                     "gain": kept.layer.gain,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -16,18 +18,21 @@ from safetensors.numpy import save as save_safetensors
 
 from sslth.cnn.index_codec import decode_blocks, encode_blocks
 from sslth.cnn.kept_layer import KeptLayer
-from sslth.cnn.layers import KINDS, Layer, PaddingMode, Wiring
+from sslth.cnn.layers import KINDS, OWN, Layer, PaddingMode, Wiring
 from sslth.cnn.sequential import check_runs
+from sslth.cnn.source import as_source
 from sslth.cnn.ticket import Ticket
-from sslth.errors import TicketFileError
+from sslth.cnn.weight_laws import LAWS
+from sslth.errors import InvalidInputError, TicketFileError
 from sslth.subset_sum.files import write_bytes
 from sslth.subset_sum.random_weights import FORMAT_VERSION, MAX_LAYERS
 
-__all__ = ["ticket_bytes"]
+__all__ = ["load_ticket", "read_metadata", "save_ticket", "sealed", "ticket_bytes"]
 
 _KEY = "sslth"
 _FORMAT = "sslth-ticket"
 _LARGEST_TENSOR = 1 << 31
+_UNSEALED = "0" * 64  # stands where the checksum goes, while it is computed
 _WIDEST = 1 << 31  # 2n must be a 32-bit filter number
 _T = TypeVar("_T", bound=Ticket)
 
@@ -38,7 +43,7 @@ def ticket_bytes(ticket: Ticket) -> bytes:
     layers = []
     for number, kept in enumerate(ticket.layers):
         layer, wiring = kept.layer, kept.layer.wiring
-        data, counts = encode_blocks([*kept.channels, *kept.constants])
+        data, counts = encode_blocks([*kept.channels, *kept.constants, *kept.taps])
         tensors[f"layers.{number}.kept"] = data
         tensors[f"layers.{number}.counts"] = counts
         layers.append(
@@ -60,6 +65,7 @@ def ticket_bytes(ticket: Ticket) -> bytes:
                 "dilation": wiring.dilation,
                 "groups": wiring.groups,
                 "output_padding": wiring.output_padding,
+                **_compensation(layer),
             }
         )
     box: dict[str, float | None] = {}
@@ -81,11 +87,37 @@ def ticket_bytes(ticket: Ticket) -> bytes:
         "network": ticket.description,
         "folds": ticket.folds,
         "carry_over": ticket.carry_over,
+        "source": ticket.source,
+        "sha256": _UNSEALED,
         "layers": layers,
         **box,
     }
     text = json.dumps(metadata, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return bytes(save_safetensors(tensors, {_KEY: text}))
+    return sealed(bytes(save_safetensors(tensors, {_KEY: text})))
+
+
+def sealed(content: bytes) -> bytes:
+    """The file with its checksum: SHA-256 over all its bytes, with zeros for the checksum's 64 digits."""
+    digits, blank = _checksum(content)
+    return blank.replace(_UNSEALED.encode(), hashlib.sha256(blank).hexdigest().encode(), 1) if digits else content
+
+
+def _checksum(content: bytes) -> tuple[str, bytes]:
+    """The stored checksum, and the file with zeros in its place; empty where none is stored."""
+    stored = read_metadata(content).get("sha256")
+    if not isinstance(stored, str) or len(stored) != len(_UNSEALED) or not set(stored) <= set("0123456789abcdef"):
+        return "", content
+    return stored, content.replace(stored.encode(), _UNSEALED.encode(), 1)
+
+
+def _compensation(layer: Layer) -> dict[str, Any]:
+    """What a layer of the random network has beyond the target's wiring; a layer without it is written as ever."""
+    extra: dict[str, Any] = {}
+    if layer.constants and not layer.wiring.has_bias:
+        extra["added_bias"] = True
+    if layer.tap_constants:
+        extra |= {"tap_constants": layer.tap_constants, "tap_value": layer.tap_value}
+    return extra
 
 
 def save_ticket(ticket: Ticket, path: str | os.PathLike[str]) -> None:
@@ -93,23 +125,48 @@ def save_ticket(ticket: Ticket, path: str | os.PathLike[str]) -> None:
     write_bytes(path, ticket_bytes(ticket))
 
 
-def load_ticket(path: str | os.PathLike[str], cls: type[_T]) -> _T:
-    """Read and check a ticket file."""
+def load_ticket(path: str | os.PathLike[str], cls: type[_T], source: Any = None, *, without_source: bool = False) -> _T:
+    """Read and check a ticket file; `without_source` leaves a random network that is the reader's own away."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise TicketFileError(f"cannot read the ticket {path}: {error.strerror or error}") from error
     try:
-        return _parse(content, cls)
+        ticket = _parse(content, cls)
     except TicketFileError as error:
         raise TicketFileError(f"{path}: {error}") from None
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         detail = " ".join(str(error).split())[:120]
         raise TicketFileError(f"{path} is not a readable ticket file: {type(error).__name__}: {detail}") from None
+    return ticket if without_source else _with_source(ticket, source, path)
 
 
-def _parse(content: bytes, cls: type[_T]) -> _T:
-    tensors = load_safetensors(content)
+def _with_source(ticket: _T, source: Any, path: str | os.PathLike[str]) -> _T:
+    """The ticket with the reader's own random network, which must be the one that it names."""
+    if isinstance(ticket.source, str):
+        if source is not None and source != ticket.source:
+            raise InvalidInputError(f"{path}: the ticket's random weights are of the law {ticket.source!r}, not source")
+        return ticket
+    wanted = ticket.source["sha256"]
+    if source is None:
+        raise InvalidInputError(
+            f"{path}: the ticket's random network is the reader's own, with SHA-256 {wanted}; pass it as source="
+        )
+    given = as_source(source, {kept.layer.name: kept.layer.wiring for kept in ticket.layers})
+    if given.sha256 != wanted:
+        raise InvalidInputError(
+            f"{path}: the ticket was made for the random network with SHA-256 {wanted}, but this one's is "
+            f"{given.sha256 or f'the law {given.law}'}"
+        )
+    layers = tuple(replace(kept, layer=given.applied(kept.layer)) for kept in ticket.layers)
+    for before, after in zip(ticket.layers, layers, strict=True):
+        if before.layer != after.layer:
+            raise TicketFileError(f"{path}: layer {before.layer.name} has another width than its random pair")
+    return replace(ticket, layers=layers)
+
+
+def read_metadata(content: bytes) -> dict[str, Any]:
+    """The metadata of a ticket file, not checked any further; TicketFileError if it is no ticket."""
     header_size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + header_size])
     text = header.get("__metadata__", {}).get(_KEY)
@@ -119,12 +176,23 @@ def _parse(content: bytes, cls: type[_T]) -> _T:
     json.dumps(metadata, allow_nan=False)  # numbers beyond float64 are refused here
     if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
         raise TicketFileError("this safetensors file is not a ticket")
+    return metadata
+
+
+def _parse(content: bytes, cls: type[_T]) -> _T:
+    tensors = load_safetensors(content)
+    metadata = read_metadata(content)
     if metadata.get("version") != 1 or metadata.get("generator") != FORMAT_VERSION:
         raise TicketFileError(
             f"the ticket has format version {metadata.get('version')} and generator version "
             f"{metadata.get('generator')}; this sslth reads version 1 and {FORMAT_VERSION}"
         )
-    layers = [_layer(item) for item in _typed(metadata, "layers", list)]
+    stored, blank = _checksum(content)
+    if stored != hashlib.sha256(blank).hexdigest():
+        raise TicketFileError("the ticket does not match its checksum: the file was changed or damaged")
+    source = _source(metadata["source"])
+    law = source if isinstance(source, str) else OWN
+    layers = [_layer(item, law) for item in _typed(metadata, "layers", list)]
     names = [layer.name for layer in layers]
     if not layers or len(set(names)) != len(names):
         raise TicketFileError("the ticket has no layers, or two of the same name")
@@ -137,7 +205,7 @@ def _parse(content: bytes, cls: type[_T]) -> _T:
     if math.prod(shape) > _LARGEST_TENSOR:
         raise TicketFileError(f"the ticket's 'input_shape' {shape} is larger than any network takes")
     for number, layer in enumerate(layers):
-        if layer.index != number or layer.width != metadata["width"]:
+        if layer.index != number or (layer.width != metadata["width"] and law != OWN):
             raise TicketFileError(f"layer {layer.name} of the ticket has another number or width than the ticket says")
     description = metadata["network"]
     if description is not None:
@@ -157,11 +225,20 @@ def _parse(content: bytes, cls: type[_T]) -> _T:
         settings=_typed(metadata, "settings", dict),
         folds=_folds(metadata, names),
         carry_over=_names(metadata, "carry_over"),
+        source=source,
         description=description,
     )
 
 
-def _layer(item: Any) -> Layer:
+def _source(value: Any) -> str | dict[str, str]:
+    if isinstance(value, str) and value in LAWS:
+        return value
+    if isinstance(value, dict) and set(value) == {"sha256"} and isinstance(value["sha256"], str):
+        return value
+    raise TicketFileError(f"the ticket's 'source' is {str(value)[:60]}, neither a weight law nor a SHA-256")
+
+
+def _layer(item: Any, law: str) -> Layer:
     if not isinstance(item, dict):
         raise TicketFileError("a layer of the ticket is not an object")
     name = _typed(item, "name", str)
@@ -206,8 +283,10 @@ def _layer(item: Any) -> Layer:
     if not isinstance(gain, float) or not 2.0**-500 <= gain <= 2.0**500:
         raise TicketFileError(f"layer {name} of the ticket has the gain {gain!r}; it must be a positive number")
     constants = _size(item["constants"], "constants", smallest=0, largest=2 * _WIDEST)
-    if wiring.has_bias != (constants > 0):
+    added = "added_bias" in item and _typed(item, "added_bias", bool)
+    if (wiring.has_bias or added) != (constants > 0) or (wiring.has_bias and added):
         raise TicketFileError(f"layer {name} of the ticket has a bias without constants, or constants without a bias")
+    tap_constants, tap_value = _constant_channel(item, wiring)
     return Layer(
         name=name,
         index=_size(item["index"], "index", smallest=0, largest=MAX_LAYERS - 1),
@@ -216,7 +295,23 @@ def _layer(item: Any) -> Layer:
         constants=constants,
         nonnegative=_typed(item, "nonnegative", bool),
         gain=gain,
+        law=law,
+        tap_constants=tap_constants,
+        tap_value=tap_value,
     )
+
+
+def _constant_channel(item: dict[str, Any], wiring: Wiring) -> tuple[int, float]:
+    """How many filters read the constant input channel, and what it holds; files without one do not speak of it."""
+    if "tap_constants" not in item:
+        return 0, 1.0
+    name = item["name"]
+    if wiring.pointwise:
+        raise TicketFileError(f"layer {name} of the ticket is a {wiring.kind} with a constant input channel")
+    value = item["tap_value"]
+    if not isinstance(value, float) or not 2.0**-200 <= value <= 2.0**200 or math.frexp(value)[0] != 0.5:
+        raise TicketFileError(f"layer {name} of the ticket has the 'tap_value' {str(value)[:40]}, not a power of two")
+    return _size(item["tap_constants"], "tap_constants", largest=_WIDEST), value
 
 
 def _kept(layer: Layer, number: int, tensors: dict[str, npt.NDArray[Any]]) -> KeptLayer:
@@ -225,13 +320,16 @@ def _kept(layer: Layer, number: int, tensors: dict[str, npt.NDArray[Any]]) -> Ke
         raise TicketFileError(f"layer {layer.name} of the ticket has tensors of another type than uint8 and uint32")
     inputs = layer.wiring.in_channels
     groups = layer.wiring.groups if layer.constants else 0
-    if counts.size != inputs + groups:
+    tap_groups = layer.wiring.groups if layer.tap_constants else 0
+    if counts.size != inputs + groups + tap_groups:
         raise TicketFileError(
-            f"layer {layer.name} of the ticket has {counts.size} blocks; its shape asks for {inputs + groups}"
+            f"layer {layer.name} of the ticket has {counts.size} blocks; its shape asks for "
+            f"{inputs + groups + tap_groups}"
         )
-    limits = [layer.filters_per_channel] * inputs + [layer.constants] * groups
+    limits = [layer.filters_per_channel] * inputs + [layer.constants] * groups + [layer.tap_constants] * tap_groups
     blocks = decode_blocks(data, counts, limits, layer.name)
-    return KeptLayer(layer, tuple(blocks[:inputs]), tuple(blocks[inputs:]))
+    biases = inputs + groups
+    return KeptLayer(layer, tuple(blocks[:inputs]), tuple(blocks[inputs:biases]), tuple(blocks[biases:]))
 
 
 def _box(

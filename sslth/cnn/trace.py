@@ -145,8 +145,9 @@ _NAMES = words(
     """
     relu relu6 leaky_relu hardtanh sigmoid logsigmoid tanh gelu silu elu selu celu softplus softsign hardswish
     hardsigmoid hardshrink softshrink tanhshrink mish abs square pow exp sqrt clamp clip clamp_min clamp_max
-    softmax log_softmax max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d
-    adaptive_max_pool1d adaptive_max_pool2d dropout dropout1d dropout2d dropout3d alpha_dropout
+    softmax log_softmax max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d
+    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
+    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d dropout dropout1d dropout2d dropout3d alpha_dropout
     feature_alpha_dropout mean sum amax amin maximum minimum add sub mul div truediv neg negative
     cat concat concatenate stack flatten unflatten view view_as reshape permute transpose swapaxes swapdims
     movedim moveaxis squeeze unsqueeze contiguous clone detach expand expand_as repeat t chunk split unbind

@@ -6,13 +6,14 @@ import json
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
@@ -46,13 +47,17 @@ def run_main_job(
     out: Path,
     width: int,
     seed: int,
-    low: float,
-    high: float,
+    low: Any,
+    high: Any,
     evaluated_on: str,
     command: str,
     solver: str = "auto",
     gain: float | None = None,
     max_kept: int | None = None,
+    calibration: Tensor | None = None,
+    compensate: bool = True,
+    source: Any = None,
+    carry_over: Collection[str] = (),
     device: str = "auto",
     memory: str = "1GiB",
     jobs: int | None = None,
@@ -65,7 +70,8 @@ def run_main_job(
 
     Leaves in `out`: target.safetensors, ticket.safetensors, summary.json, report.html, layer_errors.png,
     kept_filters.png, kernels.png and, `with_widths`, error_vs_width.png with its store. `inputs` [m, ...] are what
-    both networks are compared on; `stages` are seconds already spent, such as on training.
+    both networks are compared on; `stages` are seconds already spent, such as on training. In the summary `low` and
+    `high` are numbers, or [least, largest] entry of an array.
     """
     out = Path(out)
     _make_folder(out)
@@ -73,12 +79,14 @@ def run_main_job(
     if restart:
         for leftover in out.glob("error_vs_width.db*"):
             leftover.unlink()
+        _forget_blocks(out)
     seconds = dict(stages or {})
     with report_progress(progress) as report:
         with _timed(seconds, "extract"):
             ticket = extract(
                 model, inputs, width, seed, solver=solver, low=low, high=high, device=device, progress=report,
-                gain=gain, max_kept=max_kept, memory=memory, jobs=jobs,
+                gain=gain, max_kept=max_kept, memory=memory, jobs=jobs, calibration=calibration, compensate=compensate,
+                source=source, carry_over=carry_over, _blocks=out / "blocks.db",
             )  # fmt: skip
             target = save_safetensors(
                 {name: values.detach().cpu().contiguous().clone() for name, values in model.state_dict().items()}
@@ -119,8 +127,10 @@ def run_main_job(
         "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
         "versions": _versions(),
         "seed": seed,
-        "low": low,
-        "high": high,
+        "low": _ends(ticket.low),
+        "high": _ends(ticket.high),
+        "carried_over": list(ticket.carry_over),
+        "source": ticket.source,
         "evaluated_on": evaluated_on,
         "command": command,
         "settings": ticket.settings,
@@ -130,7 +140,14 @@ def run_main_job(
     }
     write_bytes(out / "summary.json", (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
     write_report(out / "report.html", summary, pictures, command)
+    _forget_blocks(out)  # the ticket has them
     return summary
+
+
+def _forget_blocks(out: Path) -> None:
+    """Remove the finished blocks of an extraction that is over, or that shall begin anew."""
+    for leftover in out.glob("blocks.db*"):
+        leftover.unlink()
 
 
 def summary_table(summary: dict[str, Any]) -> str:
@@ -175,6 +192,10 @@ def _draw(model: nn.Module, ticket: Ticket, certificate: Report) -> dict[str, by
         "kept_filters": figure_to_png(draw_kept_filters(rows, total=total, title=where)),
         "kernels": figure_to_png(draw_kernel_comparison(target, approximation, title=where)),
     }
+
+
+def _ends(corner: npt.NDArray[np.float64]) -> float | list[float]:
+    return float(corner) if corner.ndim == 0 else [float(corner.min()), float(corner.max())]
 
 
 def _make_folder(out: Path) -> None:

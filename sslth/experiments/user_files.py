@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from sslth.errors import InvalidInputError
 
-__all__ = ["load_array", "load_network", "load_state_dict"]
+__all__ = ["load_array", "load_corner", "load_network", "load_source", "load_state_dict"]
 
 
 def load_network(path: Path, arch: str) -> nn.Module:
@@ -90,3 +90,39 @@ def _build(arch: str) -> nn.Module:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def load_corner(text: str, option: str) -> float | npt.NDArray[np.float64]:
+    """A corner of the box of inputs: a number, or an array from a .npy file."""
+    if text.endswith(".npy"):
+        return load_array(Path(text)).astype(np.float64)
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidInputError(f"{option} is {text!r}; write a number or the name of a .npy file") from None
+
+
+def load_source(text: str) -> Any:
+    """What `--source` names: a weight law, or the pairs of a .safetensors file with tensors LAYER.v and LAYER.u.
+
+    LAYER.constant_v and LAYER.constant_u may follow; `sslth.extract` says what shapes they have.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file cannot be read, or a tensor is missing or has another name.
+    """
+    path = Path(text)
+    if path.suffix != ".safetensors":
+        return text
+    pairs: dict[str, dict[str, Tensor]] = {}
+    for name, values in load_state_dict(path).items():
+        layer, _, part = name.rpartition(".")
+        pairs.setdefault(layer, {})[part] = values
+    for layer, parts in pairs.items():
+        if set(parts) not in ({"v", "u"}, {"v", "u", "constant_v", "constant_u"}):
+            raise InvalidInputError(f"{path} has {sorted(parts)} for layer {layer!r}; v and u are needed")
+    return {
+        layer: tuple(parts[part] for part in ("v", "u", "constant_v", "constant_u") if part in parts)
+        for layer, parts in pairs.items()
+    }

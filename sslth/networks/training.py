@@ -20,12 +20,13 @@ def train_classifier(
     batch_size: int = 32,
     learning_rate: float = 3e-3,
     seed: int = 0,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     progress: Callable[[int, int, str], object] | None = None,
 ) -> nn.Module:
     """Build a network and train it with Adam, a one-cycle rate and cross-entropy; returned in evaluation mode.
 
     images float32[m, ...], labels int64[m]. The same seed gives the same network on one machine; the global random
-    state is left alone.
+    state is left as it was. `augment(batch, generator)` may change every batch of images.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -42,7 +43,8 @@ def train_classifier(
         for start in range(0, len(images), batch_size):
             batch = order[start : start + batch_size]
             optimizer.zero_grad()
-            loss = F.cross_entropy(network(images[batch]), labels[batch])
+            inputs = images[batch] if augment is None else augment(images[batch], shuffle)
+            loss = F.cross_entropy(network(inputs), labels[batch])
             torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()

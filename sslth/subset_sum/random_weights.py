@@ -16,7 +16,7 @@ from sslth.errors import InvalidInputError
 from sslth.subset_sum.kernels.draw import draw_normal_rows, draw_word_rows
 from sslth.subset_sum.kernels.normal import normals_of_words
 
-__all__ = ["FORMAT_VERSION", "Part", "counter_word", "draw_column", "draw_rows", "draw_words"]
+__all__ = ["FORMAT_VERSION", "Part", "counter_word", "draw_column", "draw_rows", "draw_words", "fill_rows"]
 
 FORMAT_VERSION = 1
 MAX_LAYERS = 1 << 16
@@ -65,6 +65,15 @@ def draw_rows(
     low, high = _key(seed)
     draw_normal_rows(low, high, filters, factors, np.uint32(channel), np.uint32(counter_word(layer, part)), rows)
     return rows
+
+
+def fill_rows(
+    seed: int, layer: int, part: Part, channel: int, filters: npt.NDArray[np.uint32], out: npt.NDArray[np.float32]
+) -> None:
+    """Write entries 0 to d - 1 of the given filters into float32[k, d], C-contiguous: the numbers as they are."""
+    low, high = _key(seed)
+    ones = np.ones(filters.size, dtype=np.float32)
+    draw_normal_rows(low, high, filters, ones, np.uint32(channel), np.uint32(counter_word(layer, part)), out)
 
 
 def draw_column(

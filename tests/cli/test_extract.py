@@ -135,6 +135,18 @@ def bad(tmp_path: Path, weights: Path) -> dict[str, list[str]]:
         "other arch": ["extract", good, "--arch", "torch.nn:Identity", "--input-shape", "1,8,8", "--out", out],
         "shape": ["extract", good, *ARCH[:2], "--input-shape", "1,x", "--out", out],
         "wrong shape": ["extract", good, *ARCH[:2], "--input-shape", "3,8,8", "--out", out],
+        "box of letters": ["extract", good, *ARCH, "--out", out, "--high", "abc"],
+        "box of another shape": ["extract", good, *ARCH, "--out", out, "--high", str(tmp_path / "x.npy")],
+        "no source": ["extract", good, *ARCH, "--out", out, "--source", "gaussian"],
+        "calibration of another shape": [
+            "extract",
+            good,
+            *ARCH,
+            "--out",
+            out,
+            "--calibration",
+            str(tmp_path / "x.npy"),
+        ],
         "width 0": ["extract", good, *ARCH, "--out", out, "--width", "0"],
         "width 1e20": ["extract", good, *ARCH, "--out", out, "--width", "1e20"],
         "box": ["extract", good, *ARCH, "--out", out, "--high", "-1"],
@@ -170,7 +182,7 @@ def test_ctrl_c_is_status_130_and_leaves_no_half_written_file(weights: Path, tmp
         "def slow(*arguments):\n"
         "    count.append(1)\n"
         "    if len(count) == 5:\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
         "    return search(*arguments)\n"
         "module.search = slow\n"
         "sys.exit(main(sys.argv[1:]))\n"
@@ -202,3 +214,64 @@ def test_a_full_disk_leaves_nothing_half_written(weights: Path, tmp_path: Path) 
     assert "cannot write" in result.stderr
     assert "Traceback" not in result.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == []
+
+
+def test_the_box_may_be_arrays_and_the_weights_another_law(weights: Path, tmp_path: Path) -> None:
+    low, high = np.zeros((1, 8, 8)), np.full((1, 8, 8), 0.5)
+    high[0, 2, 3] = 1.0
+    np.save(tmp_path / "low.npy", low)
+    np.save(tmp_path / "high.npy", high)
+    box = ["--low", str(tmp_path / "low.npy"), "--high", str(tmp_path / "high.npy")]
+    assert run(weights, tmp_path / "out", *box, "--source", "uniform", "--no-compensate", "--quiet") == 0
+    ticket = sslth.Ticket.load(tmp_path / "out" / "ticket.safetensors")
+    assert np.array_equal(ticket.low, low)
+    assert np.array_equal(ticket.high, high)
+    assert ticket.source == "uniform"
+    assert not any(kept.layer.tap_constants for kept in ticket.layers)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["low"], summary["high"], summary["source"]) == ([0.0, 0.0], [0.5, 1.0], "uniform")
+
+
+def test_calibration_and_what_is_carried_over(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "carrying_arch.py").write_text(
+        "from torch import nn\n"
+        "def build():\n"
+        "    return nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 2))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import carrying_arch
+
+    torch.manual_seed(0)
+    model = carrying_arch.build().eval()
+    save_file(model.state_dict(), tmp_path / "m.safetensors")
+    rows = np.random.default_rng(0).random((40, 4)).astype(np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    arguments = ["extract", "m.safetensors", "--arch", "carrying_arch:build", "--input-shape", "4", "--width", "64"]
+    calibrated = ["--carry-over", "1", "--calibration", "rows.npy", "--low", "0"]
+    assert main([*arguments, *calibrated, "--out", "out", "--quiet"]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["carried_over"] == ["1"]
+    ticket = sslth.Ticket.load(tmp_path / "out" / "ticket.safetensors")
+    example = (torch.as_tensor(np.zeros((1, 4), dtype=np.float32)), 64)
+    expected = sslth.extract(
+        model, *example, low=0.0, carry_over=["1"], calibration=torch.from_numpy(rows), progress=False
+    )
+    assert ticket.summary() == expected.summary()
+    assert main([*arguments, "--out", "out", "--quiet"]) == 2  # the LayerNorm is not carried over
+    assert main([*arguments, "--carry-over", "1", "--calibration", "m.safetensors", "--out", "out"]) == 2
+    assert main([*arguments, "--carry-over", "7", "--out", "out"]) == 2
+
+
+def test_a_random_network_on_disk(weights: Path, tmp_path: Path) -> None:
+    target = load_file(weights / "target.safetensors")
+    pairs, generator = {}, torch.Generator().manual_seed(2)
+    for name in sorted({name.rpartition(".")[0] for name in target}):
+        shape = target[f"{name}.weight"].shape
+        pairs[f"{name}.v"] = torch.randn(16 * shape[1], shape[1], generator=generator)
+        pairs[f"{name}.u"] = torch.randn(shape[0], 16 * shape[1], *shape[2:], generator=generator)
+    save_file(pairs, tmp_path / "random.safetensors")
+    assert run(weights, tmp_path / "out", "--source", str(tmp_path / "random.safetensors"), "--quiet") == 0
+    stored = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert len(stored["source"]["sha256"]) == 64
+    assert [layer["width"] for layer in stored["layers"]] == [8, 8, 8]

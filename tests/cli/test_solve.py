@@ -126,7 +126,7 @@ def test_ctrl_c_prints_the_best_so_far_and_is_status_130() -> None:
         "def watched(self, work=0):\n"
         "    calls.append(work)\n"
         "    if len(calls) == 3:\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
         "    return exceeded(self, work)\n"
         "Limits.exceeded = watched\n"
         "sys.exit(main(sys.argv[1:]))\n"

@@ -13,6 +13,9 @@ import sslth
 from sslth.data.digits import Split
 from sslth.errors import InvalidInputError
 
+# What the proof and the search may take where a test is about something else.
+QUICK: dict = {"hops": 0, "slope_steps": 0, "work": 0.0}
+
 
 @torch.no_grad()
 def largest_difference(ticket: sslth.Ticket, model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
@@ -42,7 +45,7 @@ def test_upper_is_above_every_sampled_error_and_lower(ticket: sslth.Ticket, trai
 
 
 def test_the_witness_attains_the_lower_bound(ticket: sslth.Ticket, trained: nn.Module) -> None:
-    report = sslth.certify(ticket, trained, starts=16, steps=20)
+    report = sslth.certify(ticket, trained, starts=16, steps=20, **QUICK)
     assert report.witness.shape == (1, 8, 8)
     assert report.witness.min() >= 0
     assert report.witness.max() <= 1
@@ -52,14 +55,14 @@ def test_the_witness_attains_the_lower_bound(ticket: sslth.Ticket, trained: nn.M
 
 
 def test_same_seed_same_report(ticket: sslth.Ticket, trained: nn.Module) -> None:
-    first, second = (sslth.certify(ticket, trained, starts=8, steps=5, seed=3) for _ in range(2))
+    first, second = (sslth.certify(ticket, trained, starts=8, steps=5, seed=3, **QUICK) for _ in range(2))
     assert (first.upper, first.lower) == (second.upper, second.lower)
     assert np.array_equal(first.witness, second.witness)
 
 
 def test_a_smaller_box_gives_a_smaller_bound(ticket: sslth.Ticket, trained: nn.Module) -> None:
-    whole = sslth.certify(ticket, trained, starts=2, steps=2)
-    part = sslth.certify(ticket, trained, low=0.4, high=np.full((1, 8, 8), 0.6), starts=2, steps=2)
+    whole = sslth.certify(ticket, trained, starts=2, steps=2, **QUICK)
+    part = sslth.certify(ticket, trained, low=0.4, high=np.full((1, 8, 8), 0.6), starts=2, steps=2, **QUICK)
     assert part.upper < whole.upper
 
 
@@ -69,9 +72,9 @@ def test_a_box_with_negative_inputs_is_refused_where_one_sign_was_assumed(
     with pytest.raises(InvalidInputError, match="conv1 of the ticket was made for non-negative inputs"):
         sslth.certify(ticket, trained, low=-0.1)
     both = sslth.extract(trained, torch.zeros(1, 1, 8, 8), width=256, progress=False)
-    report = sslth.certify(both, trained, low=-2.0, high=2.0, starts=4, steps=4)
+    report = sslth.certify(both, trained, low=-2.0, high=2.0, starts=4, steps=4, **QUICK)
     assert math.isfinite(report.upper)
-    assert report.upper > sslth.certify(both, trained, starts=4, steps=4).upper
+    assert report.upper > sslth.certify(both, trained, starts=4, steps=4, **QUICK).upper
 
 
 def test_a_wrong_model_is_refused_and_other_weights_are_bounded(ticket: sslth.Ticket, trained: nn.Module) -> None:
@@ -80,10 +83,13 @@ def test_a_wrong_model_is_refused_and_other_weights_are_bounded(ticket: sslth.Ti
     other = sslth.cnn.swap.swapped_copy(trained, {})
     with torch.no_grad():
         other.get_submodule("linear").weight[3, 5] += 1.0
-    report = sslth.certify(ticket, other, starts=16, steps=20)
+    report = sslth.certify(ticket, other, starts=16, steps=20, **QUICK)
     assert report.upper >= report.lower > 0.1
     assert report.same_target is False
-    assert report.kernel_error["linear"] > 10 * sslth.certify(ticket, trained, starts=1, steps=1).kernel_error["linear"]
+    assert (
+        report.kernel_error["linear"]
+        > 10 * sslth.certify(ticket, trained, starts=1, steps=1, **QUICK).kernel_error["linear"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +114,7 @@ def test_bad_arguments(ticket: sslth.Ticket, trained: nn.Module, arguments: dict
 
 
 def test_kernel_errors_are_relative_and_by_block(ticket: sslth.Ticket, trained: nn.Module) -> None:
-    report = sslth.certify(ticket, trained, starts=1, steps=1)
+    report = sslth.certify(ticket, trained, starts=1, steps=1, **QUICK)
     merged = ticket.merged_layers()["conv2"]
     weight = trained.get_submodule("conv2").weight.detach().double()
     expected = (merged.positive - weight).pow(2).sum(dim=(0, 2, 3)).sqrt() / weight.pow(2).sum(dim=(0, 2, 3)).sqrt()

@@ -215,7 +215,7 @@ def test_ctrl_c_stops_cleanly() -> None:
         from torch import nn
         def progress(done, total, stage):
             if stage == "searching blocks" and done == 2:
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
         try:
             sslth.extract(nn.Sequential(nn.Linear(64, 10)), torch.zeros(1, 64), width=2000, progress=progress)
         except KeyboardInterrupt:

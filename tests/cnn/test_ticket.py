@@ -30,7 +30,12 @@ def masked_random_network(ticket: sslth.Ticket, model: nn.Module | None = None) 
         with torch.no_grad():
             pair.v.mul_(torch.from_numpy(masks.blocked[:filters]))
             pair.u.mul_(torch.from_numpy(masks.keep[:filters])[:, None, None, None])
-            pair.constant_u.mul_(torch.from_numpy(masks.keep[filters:])[:, None])
+            biases = filters + pair.constant_u.shape[0]
+            pair.constant_u.mul_(torch.from_numpy(masks.keep[filters:biases])[:, None])
+            if pair.constant_channel is None:
+                assert masks.keep.size == biases
+            else:
+                pair.constant_channel.kernels.mul_(torch.from_numpy(masks.keep[biases:])[:, None, None, None])
     return network
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -17,7 +18,7 @@ from torch import nn
 
 import sslth
 from sslth.cnn.index_codec import decode_blocks, encode_blocks
-from sslth.cnn.ticket_file import ticket_bytes
+from sslth.cnn.ticket_file import sealed, ticket_bytes
 from sslth.errors import InvalidInputError, TicketFileError
 
 
@@ -113,6 +114,32 @@ def test_every_truncation_is_refused(content: bytes, tmp_path: Path) -> None:
             load_from(tmp_path, content[:size])
 
 
+def test_every_flipped_bit_is_found(content: bytes, tmp_path: Path) -> None:
+    rng = random.Random(1)
+    for place in (*range(8), *(rng.randrange(len(content)) for _ in range(300)), len(content) - 1):
+        broken = bytearray(content)
+        broken[place] ^= 1 << rng.randrange(8)
+        with pytest.raises(TicketFileError) as caught:
+            load_from(tmp_path, bytes(broken))
+        assert "\n" not in str(caught.value)
+
+
+def test_the_checksum_is_sha256_of_the_file_with_zeros_in_its_place(content: bytes) -> None:
+    _, metadata = parts(content)
+    stored = metadata["sha256"].encode()
+    assert content.count(stored) == 1
+    assert hashlib.sha256(content.replace(stored, b"0" * 64)).hexdigest().encode() == stored
+    assert sealed(content) == content
+
+
+def sealed_if_readable(content: bytes) -> bytes:
+    """With the checksum of what somebody made of the file, so that only the checks behind it can refuse it."""
+    try:
+        return sealed(content)
+    except (TicketFileError, ValueError, AttributeError, RecursionError):
+        return content
+
+
 def test_flipped_bytes_never_crash(content: bytes, tmp_path: Path) -> None:
     """A changed file either loads as another valid ticket or is refused in one line; nothing else may happen."""
     rng = random.Random(0)
@@ -124,7 +151,7 @@ def test_flipped_bytes_never_crash(content: bytes, tmp_path: Path) -> None:
             place = rng.randrange(header if trial % 3 else len(broken))
             broken[place] = rng.randrange(256)
         try:
-            load_from(tmp_path, bytes(broken))
+            load_from(tmp_path, sealed_if_readable(bytes(broken)))
         except TicketFileError as error:
             refused.append(str(error))
     assert len(refused) > 300
@@ -138,7 +165,11 @@ def edited(content: bytes, **changes: object) -> bytes:
             metadata["layers"][0][key.removeprefix("layer_")] = value
         else:
             metadata[key] = value
-    return save(tensors, {"sslth": json.dumps(metadata)})
+    return sealed_text(tensors, json.dumps(metadata))
+
+
+def sealed_text(tensors: dict, text: str) -> bytes:
+    return sealed_if_readable(save(tensors, {"sslth": text}))
 
 
 @pytest.mark.parametrize(
@@ -158,6 +189,10 @@ def edited(content: bytes, **changes: object) -> bytes:
         {"low": "x"},
         {"low": [0.0]},
         {"settings": []},
+        {"source": "gaussian"},
+        {"source": None},
+        {"source": {"sha256": 5}},
+        {"sha256": None},
         {"network": [["conv1", "eval", {}]]},
         {"network": [["conv1", "ReLU", {"x": 1}]]},
         {"network": [["a.b", "layer", {}]]},
@@ -214,13 +249,13 @@ def test_deep_nesting_is_refused(content: bytes, tmp_path: Path) -> None:
 
 def test_extra_and_missing_tensors(content: bytes, tmp_path: Path) -> None:
     tensors, metadata = parts(content)
-    text = {"sslth": json.dumps(metadata)}
+    text = json.dumps(metadata)
     with pytest.raises(TicketFileError, match=r"layers\.1\.kept"):
-        load_from(tmp_path, save({k: v for k, v in tensors.items() if k != "layers.1.kept"}, text))
+        load_from(tmp_path, sealed_text({k: v for k, v in tensors.items() if k != "layers.1.kept"}, text))
     with pytest.raises(TicketFileError, match="extra"):
-        load_from(tmp_path, save({**tensors, "extra": np.zeros(1)}, text))
+        load_from(tmp_path, sealed_text({**tensors, "extra": np.zeros(1)}, text))
     with pytest.raises(TicketFileError, match="another type"):
-        load_from(tmp_path, save({**tensors, "layers.0.kept": np.zeros(1)}, text))
+        load_from(tmp_path, sealed_text({**tensors, "layers.0.kept": np.zeros(1)}, text))
 
 
 def test_no_folder_no_half_written_file(ticket: sslth.Ticket, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import threading
 from dataclasses import dataclass, field
@@ -267,7 +266,7 @@ class Interrupted:
 
     def __call__(self, instance, limits):
         for _ in range(self.times):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         assert limits.exceeded() is StoppedBy.INTERRUPT
         return Outcome(np.array([1]), StoppedBy.INTERRUPT)
 

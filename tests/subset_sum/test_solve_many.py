@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import signal
 from fractions import Fraction
 
@@ -251,7 +250,7 @@ def test_other_kinds_of_arrays():
 
 
 def test_ctrl_c_ends_the_search_of_many(monkeypatch):
-    monkeypatch.setattr(module, "recompute_errors", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(module, "recompute_errors", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         solve_many(np.ones((5, 1)), np.ones((100, 1)))
 

@@ -1,0 +1,130 @@
+"""Finished blocks on disk, so that an extraction that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from functools import lru_cache
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from sslth.cnn.index_codec import decode_blocks, encode_blocks
+from sslth.cnn.own_weights import OwnPair, digest_of_pairs
+from sslth.cnn.random_layer import Block
+from sslth.errors import InvalidInputError, TicketFileError
+
+__all__ = ["BlockStore", "block_key"]
+
+Filters = npt.NDArray[np.uint32]
+FloatArray = npt.NDArray[np.float64]
+
+_REVISION = 1  # of the searches: raise it whenever one of them may find other filters for the same block
+_APPLICATION_ID = int.from_bytes(b"SSLB", "big")  # tells our files from other programs'
+_WAIT_SECONDS = 60.0
+_TABLE = "CREATE TABLE IF NOT EXISTS blocks (key BLOB PRIMARY KEY, size INTEGER, filters BLOB) WITHOUT ROWID"
+
+
+def block_key(block: Block, sign: int, target: FloatArray, searched_by: str) -> bytes:
+    """SHA-256 of all that the kept filters of a block depend on: its random rows, its target, the search. O(d)."""
+    layer = block.layer
+    named = {
+        "revision": _REVISION,
+        "seed": block.seed,
+        "layer": layer.index,
+        "law": layer.law,
+        "own": None if layer.own is None else _digest(layer.own),
+        "channel": block.channel,
+        "constant": block.is_constant,
+        "tap": block.is_tap,
+        "size": block.size,
+        "sign": sign,
+        "search": searched_by,
+    }
+    digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(target, dtype="<f8").tobytes())
+    return digest.digest()
+
+
+@lru_cache(maxsize=256)
+def _digest(pair: OwnPair) -> str:
+    return digest_of_pairs({"": pair})
+
+
+class BlockStore:
+    """An SQLite file of kept filters by `block_key`; each is there for good as soon as `put` returns.
+
+    The file is in WAL mode: `kill -9` loses nothing that was put. About a byte a kept filter.
+
+    Parameters
+    ----------
+    path : path-like
+        Created if it does not exist.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is not such a store, or cannot be opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        try:
+            self._database = sqlite3.connect(self.path, timeout=_WAIT_SECONDS)
+        except sqlite3.Error as error:
+            raise self._trouble(error) from None
+        try:
+            found = self._database.execute("PRAGMA application_id").fetchone()[0]
+            tables = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if tables and found != _APPLICATION_ID:
+                raise sqlite3.DatabaseError("it is another program's database")
+            with self._database:
+                self._database.execute("PRAGMA journal_mode = WAL")
+                self._database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                self._database.execute(_TABLE)
+        except sqlite3.Error as error:
+            self._database.close()
+            raise self._trouble(error) from None
+
+    def get(self, key: bytes, block: Block) -> Filters | None:
+        """The kept filters of a block, sorted; None if it has not been put."""
+        try:
+            row = self._database.execute("SELECT size, filters FROM blocks WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._trouble(error) from None
+        if row is None:
+            return None
+        try:
+            counts = np.array([row[0]], dtype=np.uint32)
+            return decode_blocks(np.frombuffer(row[1], dtype=np.uint8), counts, [block.size], block.layer.name)[0]
+        except (TicketFileError, ValueError, TypeError, OverflowError) as error:
+            raise self._trouble(error) from None
+
+    def put(self, key: bytes, filters: Filters) -> None:
+        """Store the kept filters of a block; the first ones stay."""
+        data, counts = encode_blocks([np.sort(filters)])
+        try:
+            with self._database:
+                self._database.execute(
+                    "INSERT OR IGNORE INTO blocks VALUES (?, ?, ?)", (key, int(counts[0]), data.tobytes())
+                )
+        except sqlite3.Error as error:
+            raise self._trouble(error) from None
+
+    def __len__(self) -> int:
+        return int(self._database.execute("SELECT count(*) FROM blocks").fetchone()[0])
+
+    def __enter__(self) -> BlockStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def _trouble(self, error: Exception) -> InvalidInputError:
+        said = " ".join(str(error).split())
+        return InvalidInputError(f"{self.path} cannot be used to store finished blocks ({said}); remove it")

@@ -1,0 +1,109 @@
+"""What the blocks of a network are aimed at: the target as it is, compensated without data, or refitted on data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from sslth.cnn.block_store import BlockStore
+from sslth.cnn.calibration import calibrate, errors_with_and_without
+from sslth.cnn.channel_means import ChannelMeans
+from sslth.cnn.compensation import FittedLayer, compensated, uncompensated, with_constants
+from sslth.cnn.plan import LayerPlan, Searcher, Task, search_all
+from sslth.cnn.progress import Progress
+from sslth.cnn.trace import Traced
+
+__all__ = ["Finder", "fit_to_data", "fit_to_means", "fit_to_weights"]
+
+Filters = npt.NDArray[np.uint32]
+
+_MEASURED = 256  # inputs of the example, at most, on which the error is measured
+_STAGE = "searching blocks"
+
+
+class Finder:
+    """Searches blocks side by side, and tells how far the work is."""
+
+    def __init__(
+        self,
+        solver: Searcher,
+        max_kept: int | None,
+        threads: int | None,
+        store: BlockStore | None,
+        report: Progress,
+    ) -> None:
+        self.threads = threads
+        self._solver, self._max_kept, self._store, self._report = solver, max_kept, store, report
+        self._done = self._total = 0
+
+    def expect(self, plans: Sequence[LayerPlan]) -> None:
+        """All blocks of these layers are going to be searched."""
+        for plan in plans:
+            layer = plan.layer
+            constants = bool(layer.constants) + bool(layer.tap_constants)
+            self._total += layer.wiring.in_channels * (1 if layer.nonnegative else 2) + layer.wiring.groups * constants
+        self._report(self._done, self._total, _STAGE)
+
+    def __call__(self, tasks: Sequence[Task]) -> list[Filters]:
+        """The kept filters of every task, in their order."""
+        found: list[Filters] = [np.empty(0, dtype=np.uint32)] * len(tasks)
+        with closing(search_all(tasks, self._solver, self._max_kept, self.threads, store=self._store)) as searched:
+            for number, filters in searched:
+                found[number] = filters
+                self._done += 1
+                self._report(self._done, self._total, _STAGE)
+        return found
+
+
+def fit_to_weights(
+    plans: Sequence[LayerPlan], seed: int, find: Finder, because: str
+) -> tuple[list[FittedLayer], dict[str, Any]]:
+    """Aim every block at the target's own weights; return the layers, and what the ticket says of it."""
+    find.expect(plans)
+    return uncompensated(plans, seed, find, find.threads), {"matched": "weights", "because": because}
+
+
+def fit_to_means(
+    plans: Sequence[LayerPlan],
+    seed: int,
+    find: Finder,
+    means: Mapping[str, ChannelMeans],
+    plain: nn.Module,
+    example: Tensor,
+) -> tuple[list[FittedLayer], dict[str, Any]]:
+    """Cancel mean errors; measure what it does, if the example holds several inputs."""
+    plans = [with_constants(plan) if plan.layer.name in means else plan for plan in plans]
+    find.expect(plans)
+    layers = compensated(plans, seed, means, find, find.threads)
+    note: dict[str, Any] = {"matched": "channel means", "means": {name: item.origin for name, item in means.items()}}
+    if len(example) > 1:
+        measured = example[:_MEASURED]
+        error, without = errors_with_and_without(plain, layers, measured)
+        note["output_error"] = {"with": error, "without": without, "inputs": len(measured), "on": "example_input"}
+    return layers, _with_errors(note, layers)
+
+
+def fit_to_data(
+    plans: Sequence[LayerPlan], seed: int, find: Finder, traced: Traced, chunks: Sequence[Tensor], memory: int
+) -> tuple[list[FittedLayer], dict[str, Any]]:
+    """Refit every layer on the ticket's own activations; the inputs are in chunks."""
+    plans = [with_constants(plan) for plan in plans]
+    find.expect(plans)
+    layers = [FittedLayer.of(plan) for plan in plans]
+    error, left = calibrate(layers, seed, traced, chunks, find, find.threads, memory)
+    inputs = sum(len(chunk) for chunk in chunks)
+    note: dict[str, Any] = {"matched": "calibration", "inputs": inputs, "kernels_not_refitted": left}
+    note["output_error"] = {"with": error, "without": None, "inputs": inputs, "on": "calibration"}
+    return layers, _with_errors(note, layers)
+
+
+def _with_errors(note: dict[str, Any], layers: Sequence[FittedLayer]) -> dict[str, Any]:
+    """Three digits, so that no ticket depends on the last bits of a norm."""
+    errors = {fitted.plan.layer.name: float(f"{fitted.matched:.3g}") for fitted in layers}
+    added = [fitted.plan.layer.name for fitted in layers if fitted.constants and not fitted.plan.layer.wiring.has_bias]
+    return note | {"matched_error": errors, "added_bias": added}

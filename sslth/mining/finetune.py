@@ -1,0 +1,91 @@
+"""Training what a mask keeps."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslth.data.splits import Examples, Splits
+from sslth.mining.masks import Mask
+from sslth.mining.parametrized import Masked, attach, detach, masked, slots_of
+from sslth.mining.training import Loop, Training, accuracy, train
+
+__all__ = ["accuracies_under", "finetune", "reestimate"]
+
+
+def finetune(
+    template: nn.Module,
+    start: Mapping[str, Tensor],
+    mask: Mask,
+    data: Splits,
+    training: Training,
+    *,
+    epochs: int,
+    seed: int,
+    device: torch.device,
+    phase: str = "finetune",
+    restore: Callable[[Loop], None] | None = None,
+    checkpoint: Callable[[Loop, bool], None] | None = None,
+    progress: Callable[[int, int, str], object] | None = None,
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """Train the kept entries, and what is not masked, from the weights `start`; the test part is not looked at.
+
+    Returns the network with zeros where nothing is kept, without parametrizations, and the history.
+    """
+    network = copy.deepcopy(template)
+    network.load_state_dict(dict(start))
+    network.to(device)
+    slots = slots_of(network, mask)
+    attach(slots.values(), {name: Masked(mask[name].to(device)) for name in slots})
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    history = train(
+        network,
+        parameters,
+        data.train,
+        data.validation,
+        training,
+        phase=phase,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        restore=restore,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    detach(slots.values(), bake=True)
+    return network.eval(), history
+
+
+def accuracies_under(network: nn.Module, mask: Mask, data: Splits, device: torch.device) -> dict[str, float]:
+    """Validation and test accuracy of a network under a mask."""
+    with masked(network, mask):
+        return {
+            "validation": accuracy(network, data.validation, device),
+            "test": accuracy(network, data.test, device),
+        }
+
+
+@torch.no_grad()
+def reestimate(network: nn.Module, mask: Mask, data: Examples, device: torch.device, batch_size: int) -> None:
+    """Measure the mean and variance of every batch norm again under a mask, in one pass over the data."""
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = [norm for norm in norms if norm.track_running_stats]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average over batches
+        norm.train()
+    with masked(network, mask):
+        for start in range(0, len(data), batch_size):
+            if len(data) - start > 1:  # a single example has no variance
+                network(data.inputs[start : start + batch_size].to(device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()

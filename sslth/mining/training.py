@@ -1,0 +1,206 @@
+"""The training loop: ordinary, deterministic for one seed on the CPU, and taken up again where it was killed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sslth.data.splits import Examples
+from sslth.errors import InvalidInputError
+from sslth.mining.diverged import DivergedError
+from sslth.mining.seeds import generator, stream
+
+__all__ = ["Training", "accuracy", "train"]
+
+_EVALUATED_AT_ONCE = 1000
+_SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How parameters are trained: a torch optimizer by its name, with a schedule over the whole run.
+
+    Attributes
+    ----------
+    optimizer : str
+        A class of `torch.optim`, such as "SGD" or "Adam".
+    learning_rate : float
+        At the start.
+    momentum, weight_decay : float
+        momentum is given to optimizers that have it ("SGD").
+    schedule : str
+        "cosine" down to 0, step by step, or "constant".
+    batch_size : int
+    amp : bool
+        Automatic mixed precision (bfloat16) in the forward pass.
+    """
+
+    optimizer: str = "Adam"
+    learning_rate: float = 3e-3
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "cosine"
+    batch_size: int = 64
+    amp: bool = False
+
+    def __post_init__(self) -> None:
+        found = getattr(torch.optim, self.optimizer, None)
+        if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
+            raise InvalidInputError(f"torch.optim has no optimizer {self.optimizer!r}")
+        if self.schedule not in _SCHEDULES:
+            raise InvalidInputError(f"schedule is {self.schedule!r}; choose one of {', '.join(_SCHEDULES)}")
+        if self.batch_size < 1 or not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+            raise InvalidInputError(
+                f"batch_size={self.batch_size} and learning_rate={self.learning_rate} must both be positive"
+            )
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer of these parameters."""
+        more: dict[str, Any] = {"momentum": self.momentum} if self.momentum else {}
+        kind: Any = getattr(torch.optim, self.optimizer)
+        optimizer: torch.optim.Optimizer = kind(
+            list(parameters), lr=self.learning_rate, weight_decay=self.weight_decay, **more
+        )
+        return optimizer
+
+
+@dataclass
+class Hooks:
+    """What a method adds to the loop; every one may be left out."""
+
+    before_forward: Callable[[], object] | None = None
+    penalty: Callable[[], Tensor] | None = None
+    after_step: Callable[[int, int], object] | None = None
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+    notes: Callable[[], dict[str, Any]] | None = None
+
+
+@dataclass
+class Loop:
+    """The state of one training phase between two epochs: what a checkpoint holds."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    epoch: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train(
+    network: nn.Module,
+    parameters: Iterable[nn.Parameter],
+    data: Examples,
+    validation: Examples,
+    training: Training,
+    *,
+    phase: str,
+    epochs: int,
+    seed: int,
+    device: torch.device,
+    hooks: Hooks | None = None,
+    restore: Callable[[Loop], None] | None = None,
+    checkpoint: Callable[[Loop, bool], None] | None = None,
+    progress: Callable[[int, int, str], object] | None = None,
+) -> list[dict[str, Any]]:
+    """Train in place for so many epochs; returns one entry an epoch: loss, validation accuracy, steps so far.
+
+    The batches of an epoch depend on (seed, phase, epoch) only, and so does what dropout draws on the CPU: a run that
+    is restored from a checkpoint continues as if it had never stopped.
+
+    Raises
+    ------
+    DivergedError
+        If the mean loss of an epoch is not finite; the checkpoint of the epoch before is left as it is.
+    """
+    hooks = hooks or Hooks()
+    steps = -(-len(data) // training.batch_size)
+    optimizer = training.build(parameters)
+    total = max(epochs * steps, 1)
+    scheduler: torch.optim.lr_scheduler.LRScheduler = (
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+        if training.schedule == "cosine"
+        else torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    )
+    loop = Loop(network, optimizer, scheduler)
+    if restore is not None:
+        restore(loop)
+    for epoch in range(loop.epoch, epochs):
+        if progress is not None:
+            progress(epoch, epochs, phase)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(seed, phase, "dropout", epoch))
+            loss = _epoch(loop, data, training, hooks, generator(seed, phase, "batches", epoch), device, total)
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss of {phase} is {loss} in epoch {epoch + 1}; lower the learning rate (the last good "
+                "checkpoint is kept)"
+            )
+        loop.epoch = epoch + 1
+        if hooks.before_forward is not None:
+            hooks.before_forward()
+        entry = {
+            "phase": phase,
+            "epoch": loop.epoch,
+            "steps": loop.epoch * steps,
+            "loss": loss,
+            "validation_accuracy": accuracy(network, validation, device),
+            **(hooks.notes() if hooks.notes is not None else {}),
+        }
+        loop.history.append(entry)
+        if checkpoint is not None:
+            checkpoint(loop, loop.epoch == epochs)
+    if hooks.before_forward is not None:
+        hooks.before_forward()
+    network.eval()
+    return loop.history
+
+
+def _epoch(
+    loop: Loop,
+    data: Examples,
+    training: Training,
+    hooks: Hooks,
+    shuffle: torch.Generator,
+    device: torch.device,
+    total: int,
+) -> float:
+    loop.network.train()
+    order = torch.randperm(len(data), generator=shuffle)
+    steps = -(-len(data) // training.batch_size)
+    summed = torch.zeros((), device=device)
+    for number, rows in enumerate(torch.split(order, training.batch_size)):
+        if hooks.before_forward is not None:
+            hooks.before_forward()
+        inputs, labels = data.inputs[rows].to(device), data.labels[rows].to(device)
+        loop.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=training.amp):
+            loss = hooks.loss(loop.network(inputs), labels)
+        if hooks.penalty is not None:
+            loss = loss + hooks.penalty()
+        torch.autograd.backward(loss)
+        loop.optimizer.step()
+        loop.scheduler.step()
+        if hooks.after_step is not None:
+            hooks.after_step(loop.epoch * steps + number + 1, total)
+        summed += loss.detach()
+    return float(summed) / steps
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, data: Examples, device: torch.device) -> float:
+    """The share of examples whose highest output is their label; the network is left in the mode it was in."""
+    was_training = network.training
+    network.eval()
+    right = 0
+    for start in range(0, len(data), _EVALUATED_AT_ONCE):
+        rows = slice(start, start + _EVALUATED_AT_ONCE)
+        outputs = network(data.inputs[rows].to(device))
+        right += int((outputs.argmax(1) == data.labels[rows].to(device)).sum())
+    network.train(was_training)
+    return right / len(data)
