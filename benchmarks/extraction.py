@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -54,13 +55,13 @@ def measure_blocks(repeats: int) -> None:
         TiledSearch().search(blocks[0], 1, warm)
         for seed, block in enumerate(blocks):
             target = aim(n, d, seed)
-            seconds, filters = timed(lambda block=block, target=target: TiledSearch().search(block, 1, target))
+            seconds, filters = timed(partial(TiledSearch().search, block, 1, target))
             searched.append(seconds)
-            drawn.append(timed(lambda block=block: draw_all(block))[0])
+            drawn.append(timed(partial(draw_all, block))[0])
             total = block.rows(filters, block.scales(filters)).sum(axis=0)
             errors.append(np.linalg.norm(total - target) / np.linalg.norm(target))
             kept.append(filters.size)
-        work, plain = np.median(searched), np.median(drawn)
+        work, plain = float(np.median(searched)), float(np.median(drawn))
         print(n, d, "|", int(np.median(kept)), f"| {np.median(errors):.2g} | {1e3 * work:.1f} | {1e3 * plain:.1f}")
         if d in _BLOCKS_OF_RESNET20:
             sums = totals.setdefault(n, [0.0, 0.0])

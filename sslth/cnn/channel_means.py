@@ -129,7 +129,7 @@ class _Sampler(fx.Interpreter):
         self._streams = 0
 
     def run_node(self, n: fx.Node) -> Any:
-        name = str(n.target) if n.op == "call_module" else ""
+        name = str(n.target) if n.op == "call_module" else "\0"  # a model that is one layer has the name ""
         self._known[n] = bool(n.all_input_nodes) and all(self._known[source] for source in n.all_input_nodes)
         arguments, _ = self.fetch_args_kwargs_from_env(n)
         if name in self._wirings and arguments and isinstance(arguments[0], Tensor):

@@ -122,8 +122,8 @@ def resnet20(classes: int = 10, width: int = 16, channels: int = 3) -> ResNet:
 
     References
     ----------
-    .. [HeEtAl2016] K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
-       section 4.2. doi:10.1109/CVPR.2016.90
+    .. [HeEtAl2016] K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
+       doi:10.1109/CVPR.2016.90
 
     Examples
     --------

@@ -10,10 +10,10 @@ from benchmarks.resnet20 import main, read_rows, table
 
 def test_the_study_measures_draws_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On a network that trains in a second; kernel errors and agreement are of the stored ticket."""
-    command = ["--network", "cnn1d", "--widths", "256", "--calibrated", "--out", str(tmp_path)]
+    command = ["--network", "cnn1d", "--widths", "1024", "--calibrated", "--out", str(tmp_path)]
     assert main(command) == 0
     rows = read_rows(tmp_path)
-    assert [(row["width"], row["mode"]) for row in rows] == [(256, "means"), (256, "calibrated")]
+    assert [(row["width"], row["mode"]) for row in rows] == [(1024, "means"), (1024, "calibrated")]
     for row in rows:
         assert 0.9 < row["same_class"] <= 1.0
         assert 0.0 < row["logit_error"] < 0.2
@@ -24,7 +24,7 @@ def test_the_study_measures_draws_and_goes_on(tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / "layers.png").is_file()
     assert not list(tmp_path.glob("*.blocks*"))
 
-    stored = tmp_path / "cnn1d-256-means-0.json"
+    stored = tmp_path / "cnn1d-1024-means-0.json"
     marked = json.loads(stored.read_text()) | {"seconds": 12345.0}
     stored.write_text(json.dumps(marked))
     assert main(command) == 0  # what is stored is not measured again

@@ -131,7 +131,8 @@ def test_tiles_do_not_change_the_function(ticket: sslth.Ticket, digits: Split, m
 def test_pruned_pair_holds_no_masks_and_only_kept_filters(ticket: sslth.Ticket) -> None:
     for name, pair in pairs(ticket.to_module(), PrunedPair):
         masks = ticket.masks(name)
-        assert pair.scales.numel() + pair.constant_scales.numel() == masks.keep.sum()
+        taps = 0 if pair.constant_channel is None else pair.constant_channel.scales.numel()
+        assert pair.scales.numel() + pair.constant_scales.numel() + taps == masks.keep.sum()
         assert masks.blocked.shape == (masks.keep.size, pair.wiring.in_channels)
         assert masks.blocked.sum(axis=1).max() == 1
     assert ticket.kept_filters == sum(ticket.masks(kept.layer.name).keep.sum() for kept in ticket.layers)
@@ -169,7 +170,8 @@ def test_summary_and_repr(ticket: sslth.Ticket) -> None:
     assert summary["kept_filters"] == ticket.kept_filters
     assert [layer["name"] for layer in summary["layers"]] == ["conv1", "conv2", "linear"]
     assert [layer["d"] for layer in summary["layers"]] == [72, 144, 10]
-    assert [layer["blocks"] for layer in summary["layers"]] == [2, 9, 65]
+    # one an input channel, one for the bias, one for the constant channel where padding shows
+    assert [layer["blocks"] for layer in summary["layers"]] == [3, 10, 65]
     assert f"kept_filters={ticket.kept_filters}" in repr(ticket)
 
 
