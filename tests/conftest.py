@@ -1,10 +1,14 @@
 """Let the tests import their plain twins: `from oracle import ...`; and know which need compiled kernels."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+
+# A shell that starts this in the background has Ctrl-C ignored; the tests of it need what a terminal gives.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 sys.path.insert(0, str(Path(__file__).parent))
 
