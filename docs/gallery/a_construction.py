@@ -31,12 +31,13 @@ gain = ticket.layers[0].layer.gain
 random_pair = ticket.random_network()[0]
 v, u = random_pair.v.numpy(), random_pair.u.numpy()[:, 0]
 masks = ticket.masks("0")
-scales = v[masks.blocked]  # v_t: what the channel-blocked mask leaves of each filter's row of V
+blocked, keep = masks.blocked[: len(v)], masks.keep[: len(v)]  # filters that read the constant 1 come last
+scales = v[blocked]  # v_t: what the channel-blocked mask leaves of each filter's row of V
 rows = np.abs(scales)[:, None, None] * u  # Y_t
-channel = masks.blocked.argmax(axis=1)
+channel = blocked.argmax(axis=1)
 blocks = [(b, sign, np.flatnonzero((channel == b) & (sign * scales > 0))) for b in (0, 1) for sign in (1, -1)]
 for b, sign, filters in blocks:
-    kept = filters[masks.keep[filters]]
+    kept = filters[keep[filters]]
     error = np.abs(rows[kept].sum(axis=0) / gain - sign * kernels[b]).max()
     print(f"channel {b + 1}, v {'> 0' if sign > 0 else '< 0'}: {len(kept)} of {len(filters)} kept, error {error:.3f}")
 
@@ -92,7 +93,7 @@ def draw_construction() -> Figure:
     )
 
     largest = float(np.quantile(np.abs(rows), 0.98))
-    draw_tiles(tiles, rows[order], places, largest, ~masks.keep[order])
+    draw_tiles(tiles, rows[order], places, largest, ~keep[order])
     tiles.set_xlim(-0.5, len(order) - 0.5)
     tiles.set_ylim(-0.6, 0.6)
     tiles.set_title("$Y_t = |v_t|\\, U_t$: a whole filter is kept (framed) or removed (faint)", loc="left")
@@ -100,7 +101,7 @@ def draw_construction() -> Figure:
     start = 0
     for b, sign, filters in blocks:
         middle = start + (len(filters) - 1) / 2
-        got = rows[filters[masks.keep[filters]]].sum(axis=0) / gain
+        got = rows[filters[keep[filters]]].sum(axis=0) / gain
         for tile, place in ((got, middle - 2.6), (sign * kernels[b], middle + 2.6)):
             extent = (place - 1.5, place + 1.5, -1.5, 1.5)
             sums.imshow(tile, extent=extent, cmap=DIVERGING, vmin=-0.4, vmax=0.4)

@@ -127,4 +127,6 @@ class BlockStore:
 
     def _trouble(self, error: Exception) -> InvalidInputError:
         said = " ".join(str(error).split())
-        return InvalidInputError(f"{self.path} cannot be used to store finished blocks ({said}); remove it")
+        return InvalidInputError(
+            f"{self.path} cannot be used to store finished blocks: cannot write or read it ({said}); remove it"
+        )

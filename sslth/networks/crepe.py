@@ -25,6 +25,7 @@ class Windows(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> Windows(taps=2, stride=1)(torch.arange(3.0).reshape(1, 1, 3, 1))[0, :, :, 0]
     tensor([[0., 1.],
             [1., 2.]])
@@ -67,6 +68,7 @@ class Crepe(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> network = Crepe().eval()
     >>> tuple(network(torch.zeros(2, 1024)).shape)
     (2, 360)

@@ -135,7 +135,8 @@ def test_networks_get_closer_with_the_width() -> None:
     narrow, wide = (evaluated("network_width", width=width, **given) for width in (16, 512))
     assert wide["relative_output_error"] < 1e-2 < narrow["relative_output_error"]
     assert wide["floor_error"] < wide["relative_output_error"]
-    assert wide["total_filters"] == 2 * 2 * 2 * 512
+    # two layers of two channels, 2 n filters each, and as many constants again as one channel has
+    assert wide["total_filters"] == 2 * (2 + 1) * 2 * 512
 
 
 def test_what_may_be_removed_orders_the_errors() -> None:
