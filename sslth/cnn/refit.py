@@ -29,7 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 LARGEST_HESSIAN = 6144  # features of a group; wider layers have their constants fitted, and their kernels left
 _DAMPING = 0.01  # of the mean diagonal
 _CONSTANT_DAMPING = 1e-6
-_ROUNDS = 16  # channels of a group are searched in so many rounds at most; those of a round know nothing of each other
+_ROUNDS = 8  # channels of a group are searched in so many rounds at most; those of a round know nothing of each other
 _BITS = 24  # of a refitted target: what rounding makes of linear algebra is cut off
 
 

@@ -17,6 +17,7 @@ PLOT_KINDS: dict[str, str] = {
     "frontier": "sslth.experiments.plot_kinds.frontier:PLOT",
     "layer-width": "sslth.experiments.plot_kinds.layer_width:PLOT",
     "phase": "sslth.experiments.plot_kinds.phase:PLOT",
+    "phase-cardinality": "sslth.experiments.plot_kinds.phase_cardinality:PLOT",
     "solvers": "sslth.experiments.plot_kinds.solvers:PLOT",
     "width-exponents": "sslth.experiments.plot_kinds.width_exponents:PLOT",
 }

@@ -19,7 +19,7 @@ from sslth.experiments.store import Row
 
 __all__ = ["PLOT", "nsn_error"]
 
-_MOST_PANELS = 4
+_MOST_PANELS = 6
 _SERIES = {
     "meet_in_the_middle": "exact optimum (proved)",
     "message_passing": "message passing",
@@ -43,17 +43,19 @@ def table(rows: Sequence[Row]) -> Table:
             what = f"one layer, {p['c_in']} → {p['c_out']} channels, {p['side']}×{p['side']} kernels"
             sizes = {"side": p["side"], "channels": p["c_out"], "depth": 1}
             point = {"panel": what, "whole": False, "n": p["n"], "d": found["d"], "error": found["median_entry_error"]}
+            point |= {"largest": found["entry_error"] if p["c_in"] > 1 else None, "blocks": 2 * p["c_in"]}
             point |= {"floor": found["floor"], "proved": found["proved_optimal"]}
         else:
             whole = f"{p['depth']} layers, {p['channels']} channels, {p['side']}×{p['side']} kernels"
             sizes = _DIGITS if p["target"] == "digits" else {key: p[key] for key in _DIGITS}
             what = "the digits CNN" if p["target"] == "digits" else f"random CNN, {whole}"
             point = {"panel": what, "whole": True, "n": p["width"], "d": None, "error": found["relative_output_error"]}
+            point |= {"largest": None, "blocks": None}
             point |= {"floor": found["floor_error"], "proved": False}
         point |= sizes
         points.append(point | {"solver": p["solver"], "repetition": p["repetition"], "seed": p["seed"]})
-    keys = ("whole", "panel", "solver", "n", "seed", "repetition")
-    return sorted(points, key=lambda point: tuple(point[key] for key in keys))
+    keys = ("panel", "solver", "n", "seed", "repetition")
+    return sorted(points, key=lambda p: (p["whole"], p["blocks"] or 0, p["channels"], *(p[key] for key in keys)))
 
 
 @styled
@@ -105,6 +107,10 @@ def _solvers(axes: Axes, some: Table) -> None:
         look: dict[str, Any] = {"color": PALETTE[number], "marker": MARKERS[number]}
         axes.plot(ns, [np.median(e) for e in errors], label=label, linewidth=1.8, markersize=5, **look)
         axes.fill_between(ns, [e.min() for e in errors], [e.max() for e in errors], color=PALETTE[number], alpha=0.2)
+        largest = [[p["largest"] for p in chosen if p["n"] == n and p["largest"] is not None] for n in ns]
+        if all(largest):
+            axes.plot(ns, [np.median(e) for e in largest], color=PALETTE[number], linestyle="-.", linewidth=1.2)
+            axes.plot([], [], color="#555555", linestyle="-.", linewidth=1.2, label="largest of the 2·c_in blocks")
 
 
 def _floor(axes: Axes, some: Table) -> None:
@@ -163,9 +169,8 @@ def summary(points: Table) -> dict[str, Any]:
     for panel in dict.fromkeys(point["panel"] for point in points):
         some = [point for point in points if point["panel"] == panel]
         medians = [
-            {"solver": solver, "n": n, "error": float(np.median(errors)), "floor": float(np.median(floors))}
+            {"solver": solver, "n": n} | _medians_of(some, solver, n)
             for solver, n in sorted({(point["solver"], point["n"]) for point in some})
-            for errors, floors in [_of(some, solver, n)]
         ]
         least = None if some[0]["whole"] else _least_constant(some)
         asked = structured_shape(some[0]["side"], some[0]["channels"], some[0]["depth"], _WANTED)
@@ -173,9 +178,10 @@ def summary(points: Table) -> dict[str, Any]:
     return {"panels": found}
 
 
-def _of(some: Table, solver: str, n: int) -> tuple[list[float], list[float]]:
+def _medians_of(some: Table, solver: str, n: int) -> dict[str, float | None]:
     chosen = [point for point in some if point["solver"] == solver and point["n"] == n]
-    return [point["error"] for point in chosen], [point["floor"] for point in chosen]
+    columns = {key: [point[key] for point in chosen if point[key] is not None] for key in ("error", "largest", "floor")}
+    return {key: float(np.median(values)) if values else None for key, values in columns.items()}
 
 
 PLOT = PlotKind("layer-width", ("layer_width", "network_width"), table, draw, summary)

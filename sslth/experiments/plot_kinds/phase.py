@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from sslth.errors import InvalidInputError
 from sslth.experiments.figure_style import styled
+from sslth.experiments.plot_kinds.heat_map import (
+    COUNTING,
+    HALF,
+    PROVED,
+    THEOREM,
+    counts_over,
+    crossing,
+    heat_map,
+    measured_half,
+)
 from sslth.experiments.plot_kinds.plot_kind import PlotKind, Table
 from sslth.experiments.reference_widths import counting_epsilon, counting_width, mrss_shape
 from sslth.experiments.store import Row
 from sslth.theory.intervals import clopper_pearson
 from sslth.theory.second_moment import paley_zygmund
 
-__all__ = ["PLOT", "crossing"]
+__all__ = ["PLOT"]
 
 _CONFIDENCE = 0.99
 _MOST_PANELS = 4
 _PANEL = ("law", "target", "epsilon")
 _COORDINATE = {"corner": 1.0, "zero": 0.0}  # a target uniform in the cube: counting at its root mean square, no bound
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -82,7 +86,7 @@ def draw(points: Table) -> Figure:
     every = figure.subplots(1, len(panels), squeeze=False)[0]
     image = None
     for axes, (name, some) in zip(every, panels.items(), strict=True):
-        image = _heat_map(axes, some)
+        image = heat_map(axes, counts_over(some, "d"))
         _lines(axes, some)
         law, target, epsilon = name
         axes.set_title(f"{law} rows, target: {target}, ε = {epsilon:g}")
@@ -98,33 +102,11 @@ def draw(points: Table) -> Figure:
 
 
 _LOOKS: dict[str, dict[str, Any]] = {
-    "half of the instances hit (measured)": {"color": "#D55E00", "linestyle": "-", "linewidth": 2.2, "marker": "o"},
-    "counting: the expected number of subsets is 1": {"color": "#000000", "linestyle": "--", "linewidth": 1.8},
-    "Paley–Zygmund proves 1/2 above": {"color": "#E69F00", "linestyle": "-.", "linewidth": 2.0, "marker": "^"},
-    "theorem, C·d³·log(1/ε)·(log(1/ε) + log d), least C": {"color": "#CC79A7", "linestyle": ":", "linewidth": 2.4},
+    "half of the instances hit (measured)": HALF,
+    "counting: the expected number of subsets is 1": COUNTING,
+    "Paley–Zygmund proves 1/2 above": PROVED,
+    "theorem, C·d³·log(1/ε)·(log(1/ε) + log d), least C": THEOREM,
 }
-
-
-def _heat_map(axes: Axes, some: Table) -> Any:
-    ds, ns = sorted({p["d"] for p in some}), sorted({p["n"] for p in some})
-    share = np.full((len(ns), len(ds)), np.nan)
-    for (d, n), (hits, decided, left_open) in _counts(some).items():
-        if decided:
-            share[ns.index(n), ds.index(d)] = hits / decided
-        if left_open:
-            axes.text(ds.index(d), n, "?", ha="center", va="center")
-    axes.set_facecolor("#DDDDDD")  # not measured
-    edges = np.array([ns[0] - (ns[1] - ns[0]) / 2 if len(ns) > 1 else ns[0] - 0.5, *_between(ns)])
-    image = axes.pcolormesh(np.arange(len(ds) + 1) - 0.5, edges, share, cmap="Blues", vmin=0.0, vmax=1.0)
-    axes.set_xticks(range(len(ds)), [str(d) for d in ds])
-    axes.set_ylim(edges[0], edges[-1])
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    return image
-
-
-def _between(ns: list[int]) -> list[float]:
-    steps = [b - a for a, b in itertools.pairwise(ns)] or [1]
-    return [(a + b) / 2 for a, b in itertools.pairwise(ns)] + [ns[-1] + steps[-1] / 2]
 
 
 def _lines(axes: Axes, some: Table) -> None:
@@ -139,12 +121,9 @@ def _widths(some: Table) -> dict[str, dict[int, float | None]]:
     """For each d where the measured share and the bound cross 1/2, the counting width, and the theorem's, least C."""
     first = some[0]
     ds = sorted({point["d"] for point in some})
-    counts = _counts(some)
-    half: dict[int, float | None] = {}
+    half = measured_half(counts_over(some, "d"), ds)
     proved: dict[int, float | None] = {}
     for d in ds:
-        ns = sorted(n for at, n in counts if at == d and counts[at, n][1])
-        half[d] = crossing(ns, [counts[d, n][0] / counts[d, n][1] for n in ns])
         bounds = {p["n"]: p["paley_zygmund"] for p in some if p["d"] == d and p["paley_zygmund"] is not None}
         proved[d] = crossing(sorted(bounds), [bounds[n] for n in sorted(bounds)])
     coordinate = {"coordinate": _COORDINATE[first["target"]]} if first["target"] in _COORDINATE else {}
@@ -159,15 +138,6 @@ def _constant(half: dict[int, float | None], epsilon: float) -> float | None:
     if not epsilon < 1.0:
         return None
     return max((n / mrss_shape(d, epsilon) for d, n in half.items() if n is not None), default=None)
-
-
-def crossing(ns: Sequence[int], shares: Sequence[float]) -> float | None:
-    """Return where the last rise through 1/2 lies, interpolated; None if the shares do not go from below to above."""
-    found = None
-    for a, b, low, high in zip(ns, ns[1:], shares, shares[1:], strict=False):
-        if low < 0.5 <= high:
-            found = a + (b - a) * (0.5 - low) / (high - low)
-    return found
 
 
 def summary(points: Table) -> dict[str, Any]:
@@ -188,15 +158,6 @@ def _panels(points: Table) -> dict[tuple[Any, ...], Table]:
     for point in points:
         panels.setdefault(tuple(point[key] for key in _PANEL), []).append(point)
     return panels
-
-
-def _counts(some: Table) -> dict[tuple[int, int], tuple[int, int, int]]:
-    """Hits, decided instances and open ones for each (d, n), over all seeds."""
-    counts: dict[tuple[int, int], tuple[int, int, int]] = {}
-    for p in some:
-        hits, decided, left_open = counts.get((p["d"], p["n"]), (0, 0, 0))
-        counts[p["d"], p["n"]] = (hits + p["hits"], decided + p["hits"] + p["misses"], left_open + p["open"])
-    return counts
 
 
 PLOT = PlotKind("phase", ("success",), table, draw, summary)

@@ -124,7 +124,7 @@ class _Runs:
         self.rows[: self.m, : self.d] = self.problem.rows
         self.columns = np.ascontiguousarray(self.rows.T)
         self.weights = np.zeros(padded[0], dtype=np.float32)
-        self.weights[: self.m] = self.problem.weights()
+        self.weights[: self.m] = self.problem.weights
         self.prior = float(np.arctanh(2.0 * front.share - 1.0)) if self.worth_while else 0.0
         self.means, self.history, self.spread = (np.zeros(padded[0], dtype=np.float32) for _ in range(3))
         self.sums = np.zeros(padded[1], dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,7 @@ class TailProblem:
         """What every row has in the last column, where counted; else 0."""
         return float(self.rows[0, -1]) if self.counted else 0.0
 
+    @cached_property
     def weights(self) -> FloatArray:
         """The mean square of each row, without the last column where that counts; float64[m]."""
         plain = self.rows[:, : self.rows.shape[1] - 1] if self.counted else self.rows
@@ -104,7 +106,7 @@ def beam_signs(
     fixed = np.where(signs, 1.0, -1.0)
     fixed[order] = means[order]
     open_means = means[order]
-    spread = np.stack([problem.weights()[order], np.full(k, problem.count_entry**2)], axis=1)
+    spread = np.stack([problem.weights[order], np.full(k, problem.count_entry**2)], axis=1)
     spread *= (1.0 - open_means**2)[:, None]
     variances = np.maximum(np.cumsum(spread[::-1], axis=0)[::-1] - spread, 0.0)
     halves = np.stack([1.0 + open_means, 1.0 - open_means], axis=1) / 2.0

@@ -1,0 +1,104 @@
+"""Several inputs as one: networks whose forward takes more than one tensor, seen as functions of a single vector.
+
+Everything that searches, propagates and proves knows one input. A network of several is given to it as a network of
+their entries one after another, which cuts the vector up again in its first operations.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sslth.errors import InvalidInputError
+
+__all__ = ["Shapes", "join_corners", "join_rows", "joined", "split_rows"]
+
+FloatArray = npt.NDArray[np.float64]
+Shapes = tuple[tuple[int, ...], ...]
+
+
+def joined(model: nn.Module, shapes: Shapes) -> nn.Module:
+    """A copy of the network that takes its inputs' entries one after another, [batch, sum of their sizes].
+
+    Modules keep their names. The forward is the model's own.
+
+    Examples
+    --------
+    >>> both = joined(nn.Bilinear(2, 1, 1), ((2,), (1,)))
+    >>> tuple(both(torch.zeros(5, 3)).shape)
+    (5, 1)
+    """
+    twin = copy.deepcopy(model)
+    own: Any = type(model)
+
+    def forward(self: nn.Module, entries: Tensor) -> Any:
+        return own.forward(self, *split_rows(entries, shapes))
+
+    twin.__class__ = type(own.__name__, (own,), {"forward": forward, "__module__": own.__module__})
+    return twin
+
+
+def split_rows(entries: Tensor, shapes: Shapes) -> tuple[Tensor, ...]:
+    """Cut [batch, sum of sizes] into tensors [batch, *shape], in their order.
+
+    Examples
+    --------
+    >>> [tuple(part.shape) for part in split_rows(torch.zeros(5, 7), ((2, 3), (1,)))]
+    [(5, 2, 3), (5, 1)]
+    """
+    parts, start = [], 0
+    for shape in shapes:
+        size = math.prod(shape)
+        part = entries.narrow(1, start, size)
+        parts.append(part.unflatten(1, shape) if shape else part.squeeze(1))
+        start += size
+    return tuple(parts)
+
+
+def join_rows(inputs: Any, shapes: Shapes, name: str) -> Tensor:
+    """Put the entries of each row one after another: Tensors [batch, *shape] as one [batch, sum of sizes].
+
+    Raises
+    ------
+    InvalidInputError
+        For another number of tensors, other shapes, or batches that differ; `name` says in what.
+    """
+    if not isinstance(inputs, tuple | list) or len(inputs) < len(shapes):
+        found = f"{len(inputs)} tensors" if isinstance(inputs, tuple | list) else f"a {type(inputs).__name__}"
+        raise InvalidInputError(f"{name} is {found}; the network takes {len(shapes)} inputs, so give a tuple of them")
+    rows = inputs[: len(shapes)]
+    for part, shape in zip(rows, shapes, strict=True):
+        if not isinstance(part, Tensor):
+            raise InvalidInputError(f"{name} holds a {type(part).__name__}; its inputs must be tensors")
+        if tuple(part.shape[1:]) != shape or part.dim() == 0:
+            raise InvalidInputError(
+                f"{name} has an input of shape {tuple(part.shape)}; one of that input has the shape {shape}"
+            )
+    if len({len(part) for part in rows}) != 1:
+        raise InvalidInputError(f"{name} has batches of {' and '.join(str(len(part)) for part in rows)} inputs")
+    return torch.cat([part.reshape(len(part), -1) for part in rows], dim=1)
+
+
+def join_corners(corner: Any, shapes: Shapes, name: str) -> FloatArray:
+    """A corner of the box as float64[sum of sizes]: from one number, or from a tuple of a number or array an input."""
+    parts: Sequence[Any] = corner if isinstance(corner, tuple | list) else [corner] * len(shapes)
+    if not isinstance(corner, tuple | list) and np.size(corner) == sum(math.prod(shape) for shape in shapes) > 1:
+        return np.asarray(corner, dtype=np.float64).ravel()  # already joined
+    if len(parts) != len(shapes):
+        raise InvalidInputError(f"{name} has {len(parts)} entries, but the network takes {len(shapes)} inputs")
+    found: list[FloatArray] = []
+    for part, shape in zip(parts, shapes, strict=True):
+        try:
+            found.append(np.broadcast_to(np.asarray(part, dtype=np.float64), shape).ravel())
+        except (ValueError, TypeError):
+            raise InvalidInputError(
+                f"{name} does not fit an input of shape {shape}; give a number or such an array for each input"
+            ) from None
+    return np.concatenate(found)
