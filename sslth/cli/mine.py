@@ -15,12 +15,14 @@ __all__ = ["mine"]
 
 def mine(
     method: Annotated[
-        str | None, typer.Argument(help="random, magnitude, snip, synflow, edge_popup or gem_miner.")
+        str | None, typer.Argument(help="random, magnitude, snip, synflow, edge_popup, imp or gem_miner.")
     ] = None,
     arch: Annotated[
         str, typer.Option(help="module:callable that builds the network without arguments.")
     ] = "sslth.networks:small_cnn",
-    data: Annotated[str, typer.Option(help="digits, or a folder in MNIST's layout.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="digits, mnist1d, an .npz file, or a folder of IDX, CIFAR or image files.")
+    ] = "digits",
     keep: Annotated[float, typer.Option(help="Share of the weights to keep.")] = 0.05,
     epochs: Annotated[int, typer.Option(help="Of the search, where it trains.")] = 20,
     finetune: Annotated[int | None, typer.Option(help="Epochs of finetuning; --epochs if not given.")] = None,

@@ -13,7 +13,7 @@ from torch import Tensor
 from sslth.data.digits import Split, load_digits
 from sslth.errors import InvalidInputError
 
-__all__ = ["Examples", "Splits", "digit_splits", "split_arrays", "with_validation"]
+__all__ = ["Examples", "Splits", "digit_splits", "split_arrays", "split_rows", "with_validation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,23 +123,38 @@ def split_arrays(
     return Splits(parts[0], parts[1], parts[2], int(y.max()) + 1)
 
 
-def with_validation(split: Split, *, validation: float = 0.2, seed: int = 0) -> Splits:
-    """Take a share of the training part of a two-part split, each class in proportion, as the validation part."""
+def split_rows(labels: Tensor, share: float, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Row numbers in two parts, the second a share of the whole, each class in proportion.
+
+    Raises
+    ------
+    InvalidInputError
+        If the share is not inside (0, 1), or a class has too few examples for two parts.
+    """
     from sklearn.model_selection import train_test_split
 
-    if not 0 < validation < 1:
-        raise InvalidInputError(f"validation is {validation}; it is a share of the training part, inside (0, 1)")
-    labels = split.train_labels
+    if not 0 < share < 1:
+        raise InvalidInputError(f"validation is {share}; it is a share of the training part, inside (0, 1)")
     rows = np.arange(len(labels))
-    kept, held = (
-        torch.from_numpy(part)
-        for part in train_test_split(rows, test_size=validation, random_state=seed, stratify=labels.numpy())
-    )
+    try:
+        kept, held = train_test_split(rows, test_size=share, random_state=seed, stratify=labels.numpy())
+    except ValueError as error:
+        raise InvalidInputError(f"cannot split {len(labels)} examples: {' '.join(str(error).split())}") from None
+    return torch.from_numpy(kept), torch.from_numpy(held)
+
+
+def with_validation(split: Split, *, validation: float = 0.2, seed: int = 0, classes: int | None = None) -> Splits:
+    """Take a share of the training part of a two-part split, each class in proportion, as the validation part.
+
+    `classes` is one more than the highest label, if not given.
+    """
+    labels = split.train_labels
+    kept, held = split_rows(labels, validation, seed)
     return Splits(
         Examples(split.train_images[kept], labels[kept]),
         Examples(split.train_images[held], labels[held]),
         Examples(split.test_images, split.test_labels),
-        int(torch.cat((labels, split.test_labels)).max()) + 1,
+        int(torch.cat((labels, split.test_labels)).max()) + 1 if classes is None else classes,
     )
 
 

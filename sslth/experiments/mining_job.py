@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sslth.data.idx import load_idx_folder
-from sslth.data.splits import Splits, digit_splits, with_validation
+from sslth.data.load import load_splits
+from sslth.data.splits import Splits
 from sslth.errors import InvalidInputError
-from sslth.experiments.user_files import _build
+from sslth.experiments.user_files import build_network
 from sslth.mining.methods import method_named
 from sslth.mining.mined import Mined
 from sslth.mining.sanity import SanityReport, sanity_checks
@@ -45,12 +45,12 @@ def run_mining_job(
 
     With `out` the result, the mask and the networks are stored there, and `sanity.json` beside them.
     """
-    splits = _splits(data, seed=0)
+    splits = load_splits(data)
     if sanity_seeds == 1 or sanity_seeds < 0:
         raise InvalidInputError(f"--sanity is {sanity_seeds}; 0 leaves the checks out, an interval needs at least 2")
     scope: Any = {"biases": biases}
     mined = mine(
-        lambda: _build(arch),
+        lambda: build_network(arch),
         splits,
         method_named(method, _options(options)),
         keep=keep,
@@ -117,12 +117,6 @@ def _sanity(
 
 def _arms(report: dict[str, Any]) -> dict[str, Sequence[float]]:
     return {arm: values["values"] for arm, values in report["arms"].items()}
-
-
-def _splits(data: str, seed: int) -> Splits:
-    if data == "digits":
-        return digit_splits(seed)
-    return with_validation(load_idx_folder(Path(data)), seed=seed)
 
 
 def _options(texts: Sequence[str]) -> dict[str, Any]:

@@ -9,11 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sslth.mining.connectivity import line_between
+    from sslth.mining.data_diet import diet_curve, diet_rows, mine_on_a_diet
     from sslth.mining.diverged import DivergedError
+    from sslth.mining.ensemble import Ensemble, mine_ensemble
+    from sslth.mining.example_scores import score_examples
     from sslth.mining.masks import Mask
     from sslth.mining.methods import known_methods, method_named
     from sslth.mining.methods.edge_popup import EdgePopup
     from sslth.mining.methods.gem_miner import GemMiner
+    from sslth.mining.methods.imp import Imp
     from sslth.mining.methods.magnitude import Magnitude
     from sslth.mining.methods.random import Random
     from sslth.mining.methods.snip import Snip
@@ -28,7 +33,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "DivergedError": "sslth.mining.diverged",
     "EdgePopup": "sslth.mining.methods.edge_popup",
+    "Ensemble": "sslth.mining.ensemble",
     "GemMiner": "sslth.mining.methods.gem_miner",
+    "Imp": "sslth.mining.methods.imp",
     "Magnitude": "sslth.mining.methods.magnitude",
     "Mask": "sslth.mining.masks",
     "Mined": "sslth.mining.mined",
@@ -38,17 +45,25 @@ _HOMES = {
     "Snip": "sslth.mining.methods.snip",
     "SynFlow": "sslth.mining.methods.synflow",
     "Training": "sslth.mining.training",
+    "diet_curve": "sslth.mining.data_diet",
+    "diet_rows": "sslth.mining.data_diet",
+    "line_between": "sslth.mining.connectivity",
     "masked": "sslth.mining.parametrized",
     "method_named": "sslth.mining.methods",
     "known_methods": "sslth.mining.methods",
     "mine": "sslth.mining.search",
+    "mine_ensemble": "sslth.mining.ensemble",
+    "mine_on_a_diet": "sslth.mining.data_diet",
     "sanity_checks": "sslth.mining.sanity",
+    "score_examples": "sslth.mining.example_scores",
 }
 
 __all__ = [
     "DivergedError",
     "EdgePopup",
+    "Ensemble",
     "GemMiner",
+    "Imp",
     "Magnitude",
     "Mask",
     "Mined",
@@ -58,11 +73,17 @@ __all__ = [
     "Snip",
     "SynFlow",
     "Training",
+    "diet_curve",
+    "diet_rows",
     "known_methods",
+    "line_between",
     "masked",
     "method_named",
     "mine",
+    "mine_ensemble",
+    "mine_on_a_diet",
     "sanity_checks",
+    "score_examples",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -70,8 +71,8 @@ def accuracies_under(network: nn.Module, mask: Mask, data: Splits, device: torch
 
 
 @torch.no_grad()
-def reestimate(network: nn.Module, mask: Mask, data: Examples, device: torch.device, batch_size: int) -> None:
-    """Measure the mean and variance of every batch norm again under a mask, in one pass over the data."""
+def reestimate(network: nn.Module, mask: Mask | None, data: Examples, device: torch.device, batch_size: int) -> None:
+    """Measure the mean and variance of every batch norm again, under a mask or not, in one pass over the data."""
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     norms = [norm for norm in norms if norm.track_running_stats]
     if not norms:
@@ -82,7 +83,7 @@ def reestimate(network: nn.Module, mask: Mask, data: Examples, device: torch.dev
         norm.reset_running_stats()
         norm.momentum = None  # the plain average over batches
         norm.train()
-    with masked(network, mask):
+    with nullcontext() if mask is None else masked(network, mask):
         for start in range(0, len(data), batch_size):
             if len(data) - start > 1:  # a single example has no variance
                 network(data.inputs[start : start + batch_size].to(device))

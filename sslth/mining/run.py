@@ -69,11 +69,14 @@ class Run:
         *,
         phase: str,
         epochs: int | None = None,
+        steps: int | None = None,
+        data: Examples | None = None,
         hooks: Hooks | None = None,
     ) -> None:
         """Train the network as it stands; a phase that an earlier run finished or began is taken from its checkpoint.
 
-        Each phase of a method needs a name of its own.
+        For the run's epochs on the training part, unless `epochs`, `steps` or `data` say otherwise. Each phase of a
+        method needs a name of its own.
         """
         store = self.checkpoints
 
@@ -88,10 +91,11 @@ class Run:
         self.history += train(
             self.network,
             parameters,
-            self.train_part,
+            self.train_part if data is None else data,
             self.validation,
             training,
             phase=phase,
+            steps=steps,
             epochs=self.epochs if epochs is None else epochs,
             seed=self.seed,
             device=self.device,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +13,13 @@ from torch import Tensor
 from sslth.data.splits import Splits
 from sslth.errors import InvalidInputError
 from sslth.mining.finetune import finetune
+from sslth.mining.intervals import mean_interval
 from sslth.mining.masks import Mask
 from sslth.mining.mined import Mined
 from sslth.mining.seeds import stream
 from sslth.mining.training import accuracy
 
-__all__ = ["CONTROLS", "SanityReport", "sanity_checks"]
+__all__ = ["CONTROLS", "SanityReport", "arm_accuracies", "sanity_checks"]
 
 CONTROLS = ("shuffled", "redrawn", "inverted", "matched_random")
 
@@ -68,11 +68,11 @@ class SanityReport:
     def difference(self, control: str) -> tuple[float, tuple[float, float]]:
         """Mean of ticket minus control, and its interval."""
         differences = np.subtract(self.accuracies["ticket"], self.accuracies[control])
-        return _student(differences, 1.0 - (1.0 - self.confidence) / len(CONTROLS))
+        return mean_interval(differences, 1.0 - (1.0 - self.confidence) / len(CONTROLS))
 
     def mean(self, arm: str) -> tuple[float, tuple[float, float]]:
         """Mean accuracy of an arm, and its interval at the whole confidence."""
-        return _student(np.asarray(self.accuracies[arm], dtype=np.float64), self.confidence)
+        return mean_interval(np.asarray(self.accuracies[arm], dtype=np.float64), self.confidence)
 
     @property
     def better_than(self) -> dict[str, bool]:
@@ -153,16 +153,36 @@ def sanity_checks(
     accuracies: dict[str, list[float]] = {arm: [] for arm in ("ticket", *CONTROLS)}
     for number, ticket in enumerate(tickets):
         seed = ticket.setup.seed if several else stream(ticket.setup.seed, "sanity", number)
-        arms = _arms(ticket, seed)
-        for place, (arm, (mask, start)) in enumerate(arms.items()):
+
+        def told(done: int, arms: int, stage: str, number: int = number) -> None:
             if progress is not None:
-                progress(number * len(arms) + place, len(tickets) * len(arms), f"sanity: {arm}")
-            accuracies[arm].append(_finetuned_accuracy(ticket, mask, start, data, seed, epochs))
+                progress(number * arms + done, len(tickets) * arms, stage)
+
+        for arm, value in arm_accuracies(ticket, data, seed, epochs=epochs, progress=told).items():
+            accuracies[arm].append(value)
     settings = {
         "tickets": len(tickets) if several else 1,
         "epochs": tickets[0].setup.finetune if epochs is None else epochs,
     }
     return SanityReport({arm: tuple(values) for arm, values in accuracies.items()}, confidence, settings)
+
+
+def arm_accuracies(
+    ticket: Mined,
+    data: Splits,
+    seed: int,
+    *,
+    epochs: int | None = None,
+    progress: Callable[[int, int, str], object] | None = None,
+) -> dict[str, float]:
+    """The test accuracies after finetuning of a ticket and its four controls under one seed: one row of a report."""
+    arms = _arms(ticket, seed)
+    found = {}
+    for place, (arm, (mask, start)) in enumerate(arms.items()):
+        if progress is not None:
+            progress(place, len(arms), f"sanity: {arm}")
+        found[arm] = _finetuned_accuracy(ticket, mask, start, data, seed, epochs)
+    return found
 
 
 def _arms(ticket: Mined, seed: int) -> dict[str, tuple[Mask, dict[str, Tensor]]]:
@@ -195,12 +215,3 @@ def _finetuned_accuracy(
         phase="sanity",
     )
     return accuracy(network, data.test, device)
-
-
-def _student(values: np.ndarray, confidence: float) -> tuple[float, tuple[float, float]]:
-    from scipy.stats import t
-
-    mean = float(np.mean(values))
-    spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = float(t.ppf((1.0 + confidence) / 2.0, len(values) - 1)) * spread
-    return mean, (mean - half, mean + half)

@@ -19,18 +19,16 @@ from sslth.errors import InvalidInputError
 from sslth.mining.budgets import check_keep
 from sslth.mining.checkpoints import Checkpoints
 from sslth.mining.finetune import accuracies_under, finetune, reestimate
+from sslth.mining.initial import Model, initial_network
 from sslth.mining.masks import Mask
 from sslth.mining.methods import method_named
 from sslth.mining.mined import Mined, Setup, load_mined
 from sslth.mining.run import Found, Method, Run
 from sslth.mining.scope import Scope, Slot, masked_slots, zero_biases
-from sslth.mining.seeds import stream
 from sslth.mining.training import Loop, Training, accuracy
 from sslth.mining.weights import draw_weights
 
 __all__ = ["mine"]
-
-Model = nn.Module | Callable[[], nn.Module]
 
 
 def mine(
@@ -145,16 +143,7 @@ def mine(
 
 def prepared(model: Model, setup: Setup, seed: int, *, redraw: bool) -> tuple[nn.Module, dict[str, Slot]]:
     """A copy of the model with the weights of its law under the seed, on the CPU; with `redraw` all weights are new."""
-    if isinstance(model, nn.Module):
-        network = copy.deepcopy(model).cpu()
-        if redraw:
-            _reset(network, seed)
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(seed, "model"))
-            network = model()
-        if not isinstance(network, nn.Module):
-            raise InvalidInputError(f"model() gave a {type(network).__name__}; a torch.nn.Module is needed")
+    network = initial_network(model, seed, redraw=redraw)
     for parameter in zero_biases(network, setup.scope):
         parameter.requires_grad_(False)
     slots = masked_slots(network, setup.scope)
@@ -162,22 +151,6 @@ def prepared(model: Model, setup: Setup, seed: int, *, redraw: bool) -> tuple[nn
     scale = setup.keep if getattr(method, "scale_keep", False) else 1.0
     draw_weights(slots, getattr(method, "weights", "as_given"), seed, scale)
     return network, slots
-
-
-def _reset(network: nn.Module, seed: int) -> None:
-    """Draw every parameter anew, as its module's `reset_parameters` does."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, "model"))
-        for path, module in network.named_modules():
-            if not next(module.parameters(recurse=False), None) is not None:
-                continue
-            reset = getattr(module, "reset_parameters", None)
-            if reset is None:
-                raise InvalidInputError(
-                    f"{path or 'the model'} has parameters but no reset_parameters(); give a function that builds the "
-                    "model, so that its weights can be drawn again"
-                )
-            reset()
 
 
 def _finished(

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslth.data.splits import Examples
 from sslth.errors import InvalidInputError
 from sslth.mining.diverged import DivergedError
+from sslth.mining.objective import batch_loss, check_objective
 from sslth.mining.seeds import generator, stream
 
 __all__ = ["Training", "accuracy", "train"]
@@ -39,6 +40,13 @@ class Training:
     batch_size : int
     amp : bool
         Automatic mixed precision (bfloat16) in the forward pass.
+    label_smoothing : float
+        Share of a label that is spread evenly over all classes.
+    mixup : float
+        α of the Beta law of mixup's shares; 0 is none.
+    kl_penalty : float, optional
+        λ of the robust loss, see `robust_weights`: the smaller, the more the hard examples of a batch count. None is
+        infinity, the plain mean.
     """
 
     optimizer: str = "Adam"
@@ -48,6 +56,9 @@ class Training:
     schedule: Literal["constant", "cosine"] = "cosine"
     batch_size: int = 64
     amp: bool = False
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    kl_penalty: float | None = None
 
     def __post_init__(self) -> None:
         found = getattr(torch.optim, self.optimizer, None)
@@ -59,6 +70,7 @@ class Training:
             raise InvalidInputError(
                 f"batch_size={self.batch_size} and learning_rate={self.learning_rate} must both be positive"
             )
+        check_objective(self.label_smoothing, self.mixup, self.kl_penalty)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer of these parameters."""
@@ -77,7 +89,7 @@ class Hooks:
     before_forward: Callable[[], object] | None = None
     penalty: Callable[[], Tensor] | None = None
     after_step: Callable[[int, int], object] | None = None
-    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None  # in place of the objective of `Training`
     notes: Callable[[], dict[str, Any]] | None = None
 
 
@@ -103,12 +115,15 @@ def train(
     epochs: int,
     seed: int,
     device: torch.device,
+    steps: int | None = None,
     hooks: Hooks | None = None,
     restore: Callable[[Loop], None] | None = None,
     checkpoint: Callable[[Loop, bool], None] | None = None,
     progress: Callable[[int, int, str], object] | None = None,
 ) -> list[dict[str, Any]]:
     """Train in place for so many epochs; returns one entry an epoch: loss, validation accuracy, steps so far.
+
+    With `steps` it is exactly so many steps instead, and the last epoch ends early where they do not fill it.
 
     The batches of an epoch depend on (seed, phase, epoch) only, and so does what dropout draws on the CPU: a run that
     is restored from a checkpoint continues as if it had never stopped.
@@ -119,9 +134,11 @@ def train(
         If the mean loss of an epoch is not finite; the checkpoint of the epoch before is left as it is.
     """
     hooks = hooks or Hooks()
-    steps = -(-len(data) // training.batch_size)
+    a_pass = -(-len(data) // training.batch_size)
     optimizer = training.build(parameters)
-    total = max(epochs * steps, 1)
+    if steps is not None:
+        epochs = -(-steps // a_pass)
+    total = max(epochs * a_pass if steps is None else steps, 1)
     scheduler: torch.optim.lr_scheduler.LRScheduler = (
         torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
         if training.schedule == "cosine"
@@ -135,7 +152,8 @@ def train(
             progress(epoch, epochs, phase)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(seed, phase, "dropout", epoch))
-            loss = _epoch(loop, data, training, hooks, generator(seed, phase, "batches", epoch), device, total)
+            mixing = np.random.default_rng(stream(seed, phase, "mixup", epoch))
+            loss = _epoch(loop, data, training, hooks, generator(seed, phase, "batches", epoch), mixing, device, total)
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the loss of {phase} is {loss} in epoch {epoch + 1}; lower the learning rate (the last good "
@@ -147,7 +165,7 @@ def train(
         entry = {
             "phase": phase,
             "epoch": loop.epoch,
-            "steps": loop.epoch * steps,
+            "steps": min(loop.epoch * a_pass, total),
             "loss": loss,
             "validation_accuracy": accuracy(network, validation, device),
             **(hooks.notes() if hooks.notes is not None else {}),
@@ -167,6 +185,7 @@ def _epoch(
     training: Training,
     hooks: Hooks,
     shuffle: torch.Generator,
+    mixing: np.random.Generator,
     device: torch.device,
     total: int,
 ) -> float:
@@ -174,13 +193,17 @@ def _epoch(
     order = torch.randperm(len(data), generator=shuffle)
     steps = -(-len(data) // training.batch_size)
     summed = torch.zeros((), device=device)
-    for number, rows in enumerate(torch.split(order, training.batch_size)):
+    here = min(steps, total - loop.epoch * steps)  # fewer where the wanted number of steps ends within the epoch
+    for number, rows in enumerate(torch.split(order, training.batch_size)[:here]):
         if hooks.before_forward is not None:
             hooks.before_forward()
         inputs, labels = data.inputs[rows].to(device), data.labels[rows].to(device)
         loop.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=training.amp):
-            loss = hooks.loss(loop.network(inputs), labels)
+            if hooks.loss is not None:
+                loss = hooks.loss(loop.network(inputs), labels)
+            else:
+                loss = batch_loss(loop.network, inputs, labels, training, mixing)
         if hooks.penalty is not None:
             loss = loss + hooks.penalty()
         torch.autograd.backward(loss)
@@ -189,7 +212,7 @@ def _epoch(
         if hooks.after_step is not None:
             hooks.after_step(loop.epoch * steps + number + 1, total)
         summed += loss.detach()
-    return float(summed) / steps
+    return float(summed) / here
 
 
 @torch.no_grad()

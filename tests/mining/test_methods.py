@@ -13,6 +13,7 @@ from sslth.errors import InvalidInputError
 from sslth.mining import (
     EdgePopup,
     GemMiner,
+    Imp,
     Magnitude,
     Random,
     Scope,
@@ -35,6 +36,7 @@ METHODS: list[Method] = [
     SynFlow(rounds=10),
     EdgePopup(),
     EdgePopup(weights="kaiming_normal", scale_keep=True, budget="global"),
+    Imp(rate=0.5, rewind=4),
     GemMiner(),
     GemMiner(weights="as_given", budget="erdos_renyi_kernel", freezes=3),
 ]

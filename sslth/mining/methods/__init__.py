@@ -19,6 +19,7 @@ _HOMES = {
     "snip": ("sslth.mining.methods.snip", "Snip"),
     "synflow": ("sslth.mining.methods.synflow", "SynFlow"),
     "edge_popup": ("sslth.mining.methods.edge_popup", "EdgePopup"),
+    "imp": ("sslth.mining.methods.imp", "Imp"),
     "gem_miner": ("sslth.mining.methods.gem_miner", "GemMiner"),
 }
 
@@ -49,6 +50,8 @@ def method_named(name: str, settings: Mapping[str, Any] | None = None) -> Method
     for key, value in given.items():
         if key not in known:
             raise InvalidInputError(f"{name} has no hyper-parameter {key!r}; it has {', '.join(known) or 'none'}")
+        if isinstance(value, list) and isinstance(known[key].default, tuple):
+            given[key] = value = tuple(value)  # JSON has no tuples
         if key == "training":
             given[key] = _training(value)
         elif type(value) is not type(known[key].default) and not (

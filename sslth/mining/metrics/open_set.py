@@ -1,0 +1,98 @@
+"""Telling what is known from what is not: ROC area and open-set classification curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sslth.mining.metrics.arrays import FloatArray, checked, checked_confidences, confidences
+
+__all__ = ["OpenSetCurve", "ood_auroc", "open_set_curve"]
+
+
+def ood_auroc(known: npt.ArrayLike, novel: npt.ArrayLike) -> float:
+    """The chance that a known example has a higher score than a novel one, ties counting half.
+
+    That is the area under the ROC curve of "this is known" [HendrycksGimpel2017]_. O(m log m).
+
+    Parameters
+    ----------
+    known, novel : float[...]
+        Scores, higher for what is known: the highest class probability of each example, for instance.
+
+    References
+    ----------
+    .. [HendrycksGimpel2017] D. Hendrycks, K. Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution
+       Examples in Neural Networks", ICLR 2017. arXiv:1610.02136
+
+    Examples
+    --------
+    >>> ood_auroc([0.9, 0.8, 0.5], [0.5, 0.4])
+    0.9166666666666666
+    """
+    from scipy.stats import rankdata
+
+    inside, outside = checked_confidences(known, "scores of known"), checked_confidences(novel, "scores of novel")
+    ranks = rankdata(np.concatenate((inside, outside)))[: len(inside)]
+    wins = float(ranks.sum()) - len(inside) * (len(inside) + 1) / 2
+    return wins / (len(inside) * len(outside))
+
+
+@dataclass(frozen=True, eq=False)
+class OpenSetCurve:
+    """Correct classification against false positives, by falling threshold.
+
+    Attributes
+    ----------
+    false_positive_rate : float64[t]
+        Share of novel examples at or above the threshold; from 0 to 1.
+    correct_rate : float64[t]
+        Share of known examples at or above it that are classified right; from 0 to the accuracy.
+    thresholds : float64[t]
+        The first is infinite.
+    """
+
+    false_positive_rate: FloatArray
+    correct_rate: FloatArray
+    thresholds: FloatArray
+
+    @property
+    def area(self) -> float:
+        """Under the curve, by trapezoids; at most the accuracy."""
+        return float(np.trapezoid(self.correct_rate, self.false_positive_rate))
+
+    def correct_at(self, false_positive_rate: float) -> float:
+        """The highest correct rate at a threshold whose false positive rate is at most this one."""
+        return float(self.correct_rate[self.false_positive_rate <= false_positive_rate].max(initial=0.0))
+
+
+def open_set_curve(probabilities: npt.ArrayLike, labels: npt.ArrayLike, novel: npt.ArrayLike) -> OpenSetCurve:
+    """The open-set classification rate curve [DhamijaEtAl2018]_ of the highest class probability.
+
+    Parameters
+    ----------
+    probabilities : float[m, classes]
+        Of examples of known classes, whose `labels` are int[m].
+    novel : float[k, classes]
+        Probabilities of examples of no known class.
+
+    References
+    ----------
+    .. [DhamijaEtAl2018] A. R. Dhamija, M. Günther, T. Boult, "Reducing Network Agnostophobia", NeurIPS 2018.
+       arXiv:1811.04110
+
+    Examples
+    --------
+    >>> curve = open_set_curve([[0.9, 0.1], [0.4, 0.6]], [0, 1], [[0.3, 0.7], [0.5, 0.5]])
+    >>> curve.false_positive_rate.tolist(), curve.correct_rate.tolist(), curve.area
+    ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0], 0.75)
+    """
+    confidence, right, _ = confidences(probabilities, labels)
+    outside = np.sort(checked(novel).max(axis=1))
+    correct = np.sort(confidence[right])
+    thresholds = np.concatenate(([np.inf], np.unique(np.concatenate((confidence, outside)))[::-1]))
+    above = len(outside) - np.searchsorted(outside, thresholds, side="left")
+    hits = len(correct) - np.searchsorted(correct, thresholds, side="left")
+    return OpenSetCurve(above / len(outside), hits / len(confidence), thresholds)
