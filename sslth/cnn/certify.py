@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +16,7 @@ from sslth.cnn.balls import ball
 from sslth.cnn.box import as_box
 from sslth.cnn.certificate import Report, certify_merged
 from sslth.cnn.fit_note import matched_errors, output_errors
+from sslth.cnn.joined import corners_of, join_corners, join_rows
 from sslth.cnn.layers import fingerprint
 from sslth.cnn.plain import find_folds
 from sslth.cnn.progress import Progress, report_progress
@@ -25,6 +29,8 @@ from sslth.subset_sum.arguments import seed_number, whole_number
 
 __all__ = ["Report", "certify"]
 
+FloatArray = npt.NDArray[np.float64]
+
 
 def certify(
     ticket: Ticket,
@@ -33,7 +39,7 @@ def certify(
     high: Any = None,
     device: str = "auto",
     *,
-    data: Tensor | None = None,
+    data: Tensor | Sequence[Tensor] | None = None,
     starts: int = 32,
     steps: int = 60,
     seed: int = 0,
@@ -55,7 +61,7 @@ def certify(
         The box; None for the ticket's own.
     device : str
         Where gradients climb for the attained error; the proof is in float64 on the CPU.
-    data : Tensor[rows, *input_shape], optional
+    data : Tensor[rows, *input_shape], or a tuple of them where the network takes several inputs, optional
         Inputs of the box: all are evaluated, the worst of them climbed from.
     starts, steps : int
         Points that climb, and steps of each.
@@ -69,7 +75,7 @@ def certify(
     hops : int
         Linear programs after the ascent, each inside one linear piece of both networks; 0 for none.
     slope_steps : int
-        Gradient steps on the slopes of the linear relaxation.
+        Gradient steps on the slopes of the linear relaxation, of inner layers too where `work` allows; 150 is thorough.
     work : float
         Multiply-adds that the relaxation of each layer may take; layers beyond it keep their intervals.
     progress : bool or callable(done, total, stage)
@@ -93,38 +99,56 @@ def certify(
     linear programs from each of the four best points.
     """
     plain = ticket.plain_target(model)
-    bottom, top = as_box(ticket.low if low is None else low, ticket.high if high is None else high, ticket.input_shape)
-    near = around is not None or radius is not None
-    if near:
-        bottom, top = ball(around, radius, bottom, top, ticket.input_shape)
-    middle = torch.as_tensor((bottom + top) / 2).expand(ticket.input_shape)[None]
-    _check_folds(ticket, model, middle)
-    traced = trace(plain, middle)
-    _check_signs(ticket, traced, bool((bottom >= 0).all()))
-    starts, steps = whole_number(starts, "starts", 1, 10**9), whole_number(steps, "steps", 0, 10**9)
-    hops = whole_number(hops, "hops", 0, 10**9)
-    slope_steps = whole_number(slope_steps, "slope_steps", 0, 10**6)
-    if data is not None and not isinstance(data, Tensor):
-        raise InvalidInputError(f"data is a {type(data).__name__}; it must be a torch tensor")
+    bottom, top = _region(ticket, low, high, around, radius)
+    traced = _checked_trace(ticket, model, plain, bottom, top)
+    effort = _effort(starts=starts, steps=steps, hops=hops, slope_steps=slope_steps)
     with report_progress(progress) as report:
         certificate = certify_merged(
-            plain,
-            traced,
-            ticket.merged_layers(),
-            bottom,
-            top,
-            ticket.input_shape,
-            device=resolve_device(device),
-            data=data,
-            starts=starts,
-            steps=steps,
-            seed=seed_number(seed),
-            progress=report,
-            hops=hops,
-            slope_steps=slope_steps,
-            work=work,
-            classes=near,
-        )
+            plain, traced, ticket.merged_layers(), bottom, top, ticket.input_shape, data=_tensor(data, ticket),
+            device=resolve_device(device), seed=seed_number(seed), progress=report, work=work,
+            classes=around is not None, **effort,
+        )  # fmt: skip
+    return _with_notes(certificate, ticket, plain)
+
+
+def _region(ticket: Ticket, low: Any, high: Any, around: Any, radius: float | None) -> tuple[FloatArray, FloatArray]:
+    """The corners of the box, or of its part near an input."""
+    corners = corners_of(ticket.low if low is None else low, ticket.high if high is None else high, ticket.input_shapes)
+    bottom, top = as_box(*corners, ticket.input_shape)
+    if around is not None and ticket.input_shapes is not None:
+        around = join_corners(around, ticket.input_shapes, "around")
+    if around is not None or radius is not None:
+        bottom, top = ball(around, radius, bottom, top, ticket.input_shape)
+    return bottom, top
+
+
+def _checked_trace(ticket: Ticket, model: nn.Module, plain: nn.Module, bottom: FloatArray, top: FloatArray) -> Traced:
+    """The target's graph, after what the ticket takes for granted was checked on this model and box."""
+    middle = torch.as_tensor((bottom + top) / 2).expand(ticket.input_shape)[None]
+    _check_folds(ticket, ticket.seen(model), middle)
+    traced = trace(plain, middle)
+    _check_signs(ticket, traced, bool((bottom >= 0).all()))
+    return traced
+
+
+def _effort(**numbers: int) -> dict[str, int]:
+    """Whole numbers of things to do, at least one start."""
+    most = {"slope_steps": 10**6}
+    return {
+        name: whole_number(value, name, int(name == "starts"), most.get(name, 10**9)) for name, value in numbers.items()
+    }
+
+
+def _tensor(data: Any, ticket: Ticket) -> Tensor | None:
+    if data is not None and ticket.input_shapes is not None and not isinstance(data, Tensor):
+        return join_rows(data, ticket.input_shapes, "data")
+    if data is not None and not isinstance(data, Tensor):
+        raise InvalidInputError(f"data is a {type(data).__name__}; it must be a torch tensor")
+    return data
+
+
+def _with_notes(certificate: Report, ticket: Ticket, plain: nn.Module) -> Report:
+    """The report with what only the ticket knows."""
     return replace(
         certificate,
         same_target=fingerprint(plain, ticket.carry_over) == ticket.fingerprint,

@@ -18,6 +18,8 @@ from torch import Tensor, fx
 from sslth.cnn.activations import Curve, curve_of
 from sslth.cnn.bounds import Enclosure, sharpened
 from sslth.cnn.intervals import Interval, add, intersect
+from sslth.cnn.joint_nodes import joint_windows_of
+from sslth.cnn.joint_windows import JointSlopes, JointWindows, joint_slopes, joint_step
 from sslth.cnn.layers import Weighted, wiring_of
 from sslth.cnn.linear_bound import Coefficients, Total, greatest, mass
 from sslth.cnn.merged import MergedLayer
@@ -32,6 +34,7 @@ from sslth.cnn.relaxation_rules import (
     scattered,
     window_slopes,
 )
+from sslth.cnn.slope_search import Chosen, least_bound
 from sslth.cnn.trace import Traced, operation_name
 from sslth.cnn.windows import index_move, pooling_windows, takes_mean
 
@@ -44,8 +47,11 @@ WORK = 2e9
 _OUTPUT_WORK = 5e10
 # Coefficients of all outputs' functionals up to which slopes are improved: gradients hold some hundred of each.
 _LEARNED = 2**20
-# Entries of all functionals of one chunk at the widest node.
+# What improving the slopes of an inner layer may take, beside what the layer's functionals may.
+_IMPROVING = 25.0
+# Entries of all functionals of one chunk at the widest node; functionals of a chunk whose slopes are improved.
 _CHUNK = 2**23
+_TOGETHER = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,10 +148,12 @@ class Relaxation(Propagation):
         super().__init__(graph_module, layers)
         self._steps, self._limit = steps, work
         self.known: dict[fx.Node, Enclosure] = {}
-        self._order = {node: place for place, node in enumerate(graph_module.graph.nodes)}
+        self.order = {node: place for place, node in enumerate(graph_module.graph.nodes)}
         self._ends = set(next(node for node in graph_module.graph.nodes if node.op == "output").all_input_nodes)
         self._bent: set[fx.Node] = set()  # nodes behind an operation that is not linear: there intervals lose
         self._windows: dict[fx.Node, Tensor | None] = {}
+        self._joint: dict[fx.Node, tuple[fx.Node, JointWindows] | None] = {}
+        self._jointly = True
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
@@ -162,9 +170,9 @@ class Relaxation(Propagation):
 
     def _matters(self, node: fx.Node, value: Enclosure) -> bool:
         """Whether bounds decide how an operation after this node is relaxed."""
-        if self._curve(node) is not None or not self._is_linear(node):
+        if self.curve(node) is not None or not self._is_linear(node):
             return False
-        return any(self._curve(user) is not None or self._pooling(user, value) is not None for user in _readers(node))
+        return any(self.curve(user) is not None or self.pooling(user, value) is not None for user in _readers(node))
 
     def _is_linear(self, node: fx.Node) -> bool:
         module = self.module_of(node)
@@ -173,17 +181,19 @@ class Relaxation(Propagation):
     def _is_straight(self, node: fx.Node) -> bool:
         return node.op in ("placeholder", "get_attr") or self._is_linear(node)
 
-    def _curve(self, node: fx.Node) -> Curve | None:
+    def curve(self, node: fx.Node) -> Curve | None:
+        """The activation that a node is."""
         return curve_of(node, self.module_of(node))
 
-    def _pooling(self, node: fx.Node, value: Enclosure) -> Tensor | None:
+    def pooling(self, node: fx.Node, value: Enclosure) -> Tensor | None:
+        """The windows of a max pooling of the value."""
         if node not in self._windows:
             self._windows[node] = pooling_windows(node, self.module_of(node), value.shape)
         return self._windows[node]
 
-    def _cost(self, node: fx.Node) -> float:
-        """Multiply-adds of one functional on its way from the node to the input."""
-        seen, waiting, total = set(), [node], 0.0
+    def _cost(self, node: fx.Node) -> tuple[float, float]:
+        """Multiply-adds of one functional on its way from the node to the input: in layers, and in joint windows."""
+        seen, waiting, total, joint = set(), [node], 0.0, 0.0
         while waiting:
             other = waiting.pop()
             if other in seen:
@@ -195,33 +205,57 @@ class Relaxation(Propagation):
                 wiring = wiring_of(module)
                 entries = self.known[other].shape[1:].numel()
                 total += 4.0 * entries * wiring.inputs_per_group * math.prod(wiring.kernel_size)
-        return total
+            windows = self._joint_windows(other) if other in self.known else None
+            joint += 0.0 if windows is None else 2.0 * windows[1].work()
+        return total, joint
+
+    def _joint_windows(self, node: fx.Node) -> tuple[fx.Node, JointWindows] | None:
+        """The layer before a pooling and the pooling's windows, where both can be taken in one step."""
+        if node not in self._joint:
+            self._joint[node] = joint_windows_of(self, node)
+        return self._joint[node]
 
     def _sharpened(self, node: fx.Node, value: Enclosure) -> Enclosure:
         size = value.shape[1:].numel()
         final = node in self._ends
-        if 4 * size * self._cost(node) > (_OUTPUT_WORK if final else self._limit):
+        layers, joint = self._cost(node)
+        limit = _OUTPUT_WORK if final else self._limit
+        if 4 * size * layers > limit:
             return value
+        self._jointly = joint > 0 and 4 * size * (layers + joint) <= _IMPROVING * limit
         entries = sum(known.shape[1:].numel() for known in self.known.values())
         steps = self._steps if final and size * entries <= _LEARNED else 0
+        if self._jointly and not final:
+            # A step goes back and forth, for two signs of two kinds of functionals; values need fewer steps.
+            steps = min(self._steps, int(_IMPROVING * limit / (5.0 * size * (layers + joint))))
         ends: list[Tensor] = []
         for of_value, of_shift in ((1.0, 0.0), (0.0, 1.0)):
-            above = self._uppers(node, size, (of_value, of_shift), steps if of_shift else 0)
-            below = -self._uppers(node, size, (-of_value, -of_shift), steps if of_shift else 0)
+            often = steps if of_shift else 0 if final else steps // 4
+            above = self._uppers(node, size, (of_value, of_shift), often)
+            below = -self._uppers(node, size, (-of_value, -of_shift), often)
             ends += [below.reshape(value.shape), above.reshape(value.shape)]
         target, shift = (intersect(old, Interval(*ends[i : i + 2])) for old, i in ((value.target, 0), (value.shift, 2)))
         return sharpened(target, intersect(value.ticket, add(target, shift)), shift)
 
     def _uppers(self, node: fx.Node, size: int, of: tuple[float, float], steps: int) -> Tensor:
         widest = max(known.shape[1:].numel() for known in self.known.values())
+        if self._jointly:
+            pairs = [pair for pair in self._joint.values() if pair is not None]
+            widest = max([widest, *(pair[1].spread.numel() for pair in pairs)])
         rows = max(1, _CHUNK // widest)
-        found = []
+        if steps and self._jointly:
+            rows = min(rows, _TOGETHER)
+        shape = self.known[node].shape[1:]
+        # Neighbours see the same windows, and the others are left out.
+        order = torch.arange(size).reshape(shape[0] if len(shape) else 1, -1).T.flatten()
+        found = torch.empty(size, dtype=torch.float64)
         for begin in range(0, size, rows):
-            unit = torch.zeros((min(rows, size - begin), size), dtype=torch.float64)
-            unit[torch.arange(len(unit)), begin + torch.arange(len(unit))] = 1.0
-            unit = unit.reshape(-1, *self.known[node].shape[1:])
-            found.append(self.upper(node, Coefficients(of[0] * unit, of[1] * unit), steps))
-        return torch.cat(found)
+            chosen = order[begin : begin + rows]
+            unit = torch.zeros((len(chosen), size), dtype=torch.float64)
+            unit[torch.arange(len(chosen)), chosen] = 1.0
+            unit = unit.reshape(-1, *shape)
+            found[chosen] = self.upper(node, Coefficients(of[0] * unit, of[1] * unit), steps)
+        return found
 
     def least_margins(self, chosen: int) -> tuple[Tensor, Tensor] | None:
         """As in `Relaxed`, for the graph's only output."""
@@ -243,34 +277,13 @@ class Relaxation(Propagation):
 
     def upper(self, node: fx.Node, goal: Coefficients, steps: int) -> Tensor:
         """The least upper bound found of every functional of the node: float64[k]."""
-        slopes: dict[fx.Node, Slopes] = {}
-        best = self._back(node, goal, slopes)
-        if not steps or not slopes:
-            return best
-        leaves = [part for pair in slopes.values() for part in (pair.value, pair.shift)]
-        leaves = [leaf.clone().requires_grad_(True) for leaf in leaves]
-        fresh = {key: Slopes(leaves[2 * i], leaves[2 * i + 1]) for i, key in enumerate(slopes)}
-        stepper = torch.optim.Adam(leaves, lr=0.1)
-        for step in range(steps):
-            for group in stepper.param_groups:
-                group["lr"] = 0.1 * 0.1 ** (step / steps)
-            with torch.enable_grad():
-                bound = self._back(node, goal, fresh)
-                best = torch.minimum(best, bound.detach())
-                if not bool(torch.isfinite(bound).all()):
-                    break
-                stepper.zero_grad()
-                bound.sum().backward()  # type: ignore[no-untyped-call]
-            stepper.step()
-            for leaf in leaves:
-                leaf.data.clamp_(0.0, 1.0)
-        return torch.minimum(best, self._back(node, goal, {key: part.detached() for key, part in fresh.items()}))
+        return least_bound(lambda slopes: self._back(node, goal, slopes), steps)
 
-    def _back(self, node: fx.Node, goal: Coefficients, slopes: dict[fx.Node, Slopes]) -> Tensor:
+    def _back(self, node: fx.Node, goal: Coefficients, slopes: Chosen) -> Tensor:
         total = Total(len(goal.value))
         waiting = {node: goal}
         while waiting:
-            last = max(waiting, key=lambda other: self._order[other])
+            last = max(waiting, key=lambda other: self.order[other])
             share = waiting.pop(last)
             for source, part in self._step(last, share, slopes, total):
                 if source in waiting:
@@ -285,28 +298,48 @@ class Relaxation(Propagation):
             total.allow(_EPS * (mass(left, size.magnitude()) + mass(right, size.magnitude())))
 
     def _step(
-        self, node: fx.Node, out: Coefficients, slopes: dict[fx.Node, Slopes], total: Total
+        self, node: fx.Node, out: Coefficients, slopes: Chosen, total: Total
     ) -> list[tuple[fx.Node, Coefficients]]:
-        found = self._linear_step(node, out, total)
+        found = self.linear_step(node, out, total)
         if found is not None:
             return found
+        together = self._joint_windows(node) if self._jointly else None
+        if together is not None:
+            return [self._joint_step(node, together, out, slopes, total)]
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
         x = self.known.get(source) if source is not None else None
         if source is not None and x is not None:
-            curve = self._curve(node)
+            curve = self.curve(node)
             if curve is not None and not curve.jumps:
                 if node not in slopes:
                     slopes[node] = default_slopes(curve, x, out)
-                return [(source, curve_step(curve, x, out, slopes[node], total))]
-            windows = self._pooling(node, x)
+                taken = slopes[node]
+                assert isinstance(taken, Slopes)
+                return [(source, curve_step(curve, x, out, taken, total))]
+            windows = self.pooling(node, x)
             if windows is not None:
                 if node not in slopes:
                     slopes[node] = window_slopes(windows, x, out)
-                return [(source, pool_step(windows, x, out, slopes[node], total))]
+                taken = slopes[node]
+                assert isinstance(taken, Slopes)
+                return [(source, pool_step(windows, x, out, taken, total))]
         greatest(total, out, self.known[node])
         return []
 
-    def _linear_step(self, node: fx.Node, out: Coefficients, total: Total) -> list[tuple[fx.Node, Coefficients]] | None:
+    def _joint_step(
+        self, node: fx.Node, together: tuple[fx.Node, JointWindows], out: Coefficients, slopes: Chosen, total: Total
+    ) -> tuple[fx.Node, Coefficients]:
+        layer, joint = together
+        if node not in slopes:
+            # Slopes nearer to the output may change which windows matter here.
+            used = (out.value.flatten(1) != 0).any(0) | (out.shift.flatten(1) != 0).any(0)
+            active = torch.arange(len(used)) if slopes else used.nonzero()[:, 0]
+            slopes[node] = joint_slopes(joint, out, active, even=slopes.even)
+        taken = slopes[node]
+        assert isinstance(taken, JointSlopes)
+        return layer, joint_step(joint, self.known[layer], self.known[node], out, taken, total)
+
+    def linear_step(self, node: fx.Node, out: Coefficients, total: Total) -> list[tuple[fx.Node, Coefficients]] | None:
         """Through what needs no slopes; None for everything else."""
         sources = node.all_input_nodes
         if not sources or any(source not in self.known for source in sources[:1]):

@@ -44,9 +44,13 @@ class Slopes:
     def __init__(self, value: Tensor, shift: Tensor) -> None:
         self.value, self.shift = value, shift
 
-    def detached(self) -> Slopes:
-        """The same numbers, without a history."""
-        return Slopes(self.value.detach(), self.shift.detach())
+    def leaves(self) -> tuple[tuple[Tensor, float, float], ...]:
+        """Everything that can be improved, with its range."""
+        return (self.value, 0.0, 1.0), (self.shift, 0.0, 1.0)
+
+    def replaced(self, leaves: list[Tensor]) -> Slopes:
+        """The same kind with other numbers."""
+        return Slopes(leaves[0], leaves[1])
 
 
 def adjoint(operation: Callable[[Tensor], Tensor], shape: torch.Size, coefficients: Tensor) -> Tensor:

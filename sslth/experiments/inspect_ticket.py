@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sslth.cnn.certificate import kernel_errors
+from sslth.cnn.kernel_errors import kernel_errors
 from sslth.cnn.layers import fingerprint
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.ticket_file import load_ticket, read_metadata
@@ -89,7 +89,7 @@ def inspection_table(found: dict[str, Any]) -> str:
         "weights": f"{source} law"
         if isinstance(source, str)
         else f"the reader's own, SHA-256 {source['sha256'][:16]}...",
-        "inputs": f"{_shape(found['input_shape'])}, between {_ends(found['low'])} and {_ends(found['high'])}",
+        "inputs": f"{_shapes(found)}, between {_ends(found['low'])} and {_ends(found['high'])}",
         "target": f"SHA-256 {found['target_fingerprint'][:16]}..., {found['target_parameters']:,} weights",
         "kept filters": f"{found['kept_filters']:,} of {found['total_filters']:,}, "
         f"{found['pruned_parameters']:,} weights in the pruned network",
@@ -107,18 +107,26 @@ def inspection_table(found: dict[str, Any]) -> str:
     return "\n".join([*text, "", *_layer_table(found["layers"])])
 
 
+def _shapes(found: dict[str, Any]) -> str:
+    return " and ".join(_shape(shape) for shape in found.get("input_shapes") or [found["input_shape"]])
+
+
 def _random_network(found: dict[str, Any]) -> str:
-    return f"seed {found['seed']}, width {found['width']:,}, {len(found['layers'])} layers"
+    widths = [layer["width"] for layer in found["layers"]]
+    width = f"width {found['width']:,}" if min(widths) == max(widths) else f"widths {min(widths):,} to {max(widths):,}"
+    return f"seed {found['seed']}, {width}, {len(found['layers'])} layers"
 
 
 def _layer_table(layers: list[dict[str, Any]]) -> list[str]:
     names = max(5, *(len(layer["name"]) for layer in layers))
-    head = f"{'layer':{names}s} {'kind':16s} {'d':>6s} {'signs':>5s} {'gain':>10s} {'kept':>11s} {'total':>13s}"
+    head = f"{'layer':{names}s} {'kind':16s} {'d':>6s} {'width':>9s} {'signs':>5s} {'gain':>10s} "
+    head += f"{'kept':>11s} {'total':>13s}"
     errors = "kernel_error" in layers[0]
     rows = [f"{head} {'share':>7s}" + (f" {'error':>8s}" if errors else "")]
     for layer in layers:
         row = (
-            f"{layer['name']:{names}s} {layer['kind']:16s} {layer['d']:6d} {layer['signs']:>5s} {layer['gain']:10.4g} "
+            f"{layer['name']:{names}s} {layer['kind']:16s} {layer['d']:6d} {layer['width']:9,d} "
+            f"{layer['signs']:>5s} {layer['gain']:10.4g} "
         )
         row += f"{layer['kept']:11,d} {layer['total']:13,d} {layer['kept_share']:7.2%}"
         rows.append(row + (f" {layer['kernel_error']:8.1e}" if errors else ""))

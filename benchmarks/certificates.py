@@ -1,0 +1,75 @@
+"""Certificates of the demo's ticket: the whole box, and balls around held-out images.
+
+python -m benchmarks.certificates                        # the box, then 20 images at each of three radii
+python -m benchmarks.certificates --radius .02 --images 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+
+import sslth
+from sslth.data.digits import load_digits
+from sslth.networks.small_cnn import small_cnn
+from sslth.networks.training import train_classifier
+
+RADII = (0.02, 0.05, 0.1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print one line for the box and one for every radius."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--radius", type=float, action="append", help="of balls; 0 for the whole box")
+    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--width", type=int, default=8192)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--slope-steps", type=int, default=150)
+    options = parser.parse_args(arguments)
+    digits = load_digits()
+    network = train_classifier(small_cnn, digits.train_images, digits.train_labels, epochs=options.epochs)
+    ticket = sslth.extract(
+        network, digits.test_images, options.width, 0, low=0.0, high=1.0, device="cpu", progress=False
+    )
+    print(
+        "inputs | proved / attained: median, least, most | same class proved | seconds: median, most | worst ball",
+        flush=True,
+    )
+    for radius in options.radius or (0.0, *RADII):
+        if radius == 0.0:
+            started = time.perf_counter()
+            report = sslth.certify(
+                ticket, network, device="cpu", data=digits.test_images, starts=256, steps=200, hops=40,
+                slope_steps=options.slope_steps,
+            )  # fmt: skip
+            line([report], "the box", [time.perf_counter() - started])
+            continue
+        reports, seconds = [], []
+        for image in digits.test_images[options.first : options.first + options.images]:
+            started = time.perf_counter()
+            reports.append(
+                sslth.certify(
+                    ticket, network, device="cpu", around=image, radius=radius, slope_steps=options.slope_steps
+                )
+            )
+            seconds.append(time.perf_counter() - started)
+        line(reports, f"{len(reports)} balls, radius {radius:g}", seconds)
+
+
+def line(reports: list[sslth.cnn.certificate.Report], name: str, seconds: list[float]) -> None:
+    """One row of the table."""
+    ratios = np.array([report.upper / report.lower for report in reports])
+    same = sum(bool(report.same_class) for report in reports)
+    widest = max(reports, key=lambda report: report.upper)
+    print(
+        f"{name} | {np.median(ratios):.2f}, {ratios.min():.2f}, {ratios.max():.2f} | {same} of {len(reports)} | "
+        f"{np.median(seconds):.1f}, {max(seconds):.1f} | {widest.upper:.4g} proved, {widest.lower:.4g} attained",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
