@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ import typer
 
 from sslth.cli.output import echo_json
 from sslth.errors import InvalidInputError
+from sslth.subset_sum.arguments import written_number
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from sslth.cnn.width_plan import WidthPlan
 
 __all__ = ["extract"]
 
@@ -25,12 +29,21 @@ def extract(
         Path, typer.Argument(help="State dict of the trained network: .safetensors, or .pt (weights only).")
     ],
     arch: Annotated[str, typer.Option(help="module:callable that builds the network without arguments.")],
-    input_shape: Annotated[str, typer.Option(help="Shape of one input, such as 1,8,8.")],
+    input_shape: Annotated[
+        list[str], typer.Option(help="Shape of one input, such as 1,8,8; repeat it where the forward takes several.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for ticket.safetensors, summary.json, report.html and pictures.")],
-    width: Annotated[int, typer.Option(help="n: every input channel has 2n random filters.")] = 4096,
+    width: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INTEGER",
+            help="n: every input channel has 2n random filters, such as 1e7. 4096; with a plan, the most a layer gets.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the random network.")] = 0,
     low: Annotated[
-        str, typer.Option(help="Lower end of the box the inputs live in: a number, or a .npy array.")
+        str,
+        typer.Option(help="Lower end of the box the inputs live in: a number, .npy array, or numbers 0,-1 by input."),
     ] = "-1",
     high: Annotated[str, typer.Option(help="Upper end of that box.")] = "1",
     calibration: Annotated[
@@ -54,6 +67,16 @@ def extract(
     labels: Annotated[Path | None, typer.Option(help=".npy classes of --data, for accuracies.")] = None,
     solver: Annotated[str, typer.Option(help="How filters are chosen; see `sslth solve --explain`.")] = "auto",
     gain: Annotated[float | None, typer.Option(help="Override the gain of every layer.")] = None,
+    target_error: Annotated[
+        float | None,
+        typer.Option(help="Plan widths for this (centred) relative output error on --data."),
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Plan widths so that the extraction is predicted to stay below, in seconds.")
+    ] = None,
+    max_bytes: Annotated[
+        str | None, typer.Option(help="Plan widths so that the ticket file is predicted to stay below, such as 200kB.")
+    ] = None,
     max_kept: Annotated[int | None, typer.Option(help="The most filters to keep in a block.")] = None,
     device: Annotated[str, typer.Option(help="Where networks are run: auto, cpu, cuda.")] = "auto",
     memory: Annotated[str, typer.Option(help="Budget for one block's rows.")] = "1GiB",
@@ -65,19 +88,23 @@ def extract(
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no table.")] = False,
 ) -> int:
-    """Pull a structured strong lottery ticket out of a random CNN.
+    """Pull a structured strong lottery ticket out of a random CNN. Exit status 1: a wish was not reached.
 
     Example: sslth extract target.safetensors --arch sslth.networks:small_cnn --input-shape 1,8,8 --low 0 --out ticket
     """
     import torch
 
+    from sslth.cnn.joined import corners_of, joined
     from sslth.experiments.main_job import run_main_job, summary_table
-    from sslth.experiments.user_files import load_array, load_corner, load_network, load_source
+    from sslth.experiments.planned import unmet_wishes
+    from sslth.experiments.user_files import load_array, load_corner, load_network, load_rows, load_source
 
-    shape = _shape(input_shape)
+    shapes = tuple(_shape(text) for text in input_shape)
     network = load_network(model, arch)
     box = load_corner(low, "--low"), load_corner(high, "--high")
-    inputs, evaluated_on = _inputs(data, shape, *box, seed)
+    if len(shapes) > 1:
+        network, box = joined(network, shapes), corners_of(*box, shapes)
+    inputs, evaluated_on = _inputs(data, shapes, *box, seed)
     classes = None if labels is None else torch.from_numpy(load_array(labels))
     if labels is not None and data is None:
         raise InvalidInputError("--labels needs --data")
@@ -86,14 +113,17 @@ def extract(
         inputs,
         classes,
         out=out,
-        width=width,
+        width=None if width is None else written_number(width, "width"),
         seed=seed,
         low=box[0],
         high=box[1],
         solver=solver,
         gain=gain,
+        target_error=target_error,
+        time_limit=time_limit,
+        max_bytes=max_bytes,
         max_kept=max_kept,
-        calibration=None if calibration is None else _rows(calibration, shape),
+        calibration=None if calibration is None else load_rows(calibration, shapes),
         compensate=compensate,
         source=load_source(source),
         carry_over=carry_over or (),
@@ -105,13 +135,23 @@ def extract(
         evaluated_on=evaluated_on,
         command=shlex.join(["sslth", *sys.argv[1:]]),
         progress=not (quiet or as_json),
+        on_plan=_show_plan if not (quiet or as_json) else lambda _plan: None,
     )
     if as_json:
         echo_json(summary)
     elif not quiet:
         typer.echo(summary_table(summary))
         typer.echo(f"report: {out / 'report.html'}")
-    return 0
+    unmet = unmet_wishes(summary["plan"])
+    for sentence in unmet:
+        typer.echo(f"sslth: {sentence}", err=True)
+    return 1 if unmet else 0
+
+
+def _show_plan(plan: WidthPlan) -> None:
+    from sslth.cnn.width_plan import plan_table
+
+    typer.echo(plan_table(plan), err=True)
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -124,28 +164,20 @@ def _shape(text: str) -> tuple[int, ...]:
     return shape
 
 
-def _inputs(data: Path | None, shape: tuple[int, ...], low: Any, high: Any, seed: int) -> tuple[Tensor, str]:
+def _inputs(
+    data: Path | None, shapes: tuple[tuple[int, ...], ...], low: Any, high: Any, seed: int
+) -> tuple[Tensor, str]:
     """The inputs to compare on, and what to call them."""
     import torch
 
     from sslth.cnn.box import as_box
+    from sslth.experiments.user_files import load_rows
 
     if data is None:
+        shape = shapes[0] if len(shapes) == 1 else (sum(math.prod(shape) for shape in shapes),)
         bottom, top = (torch.from_numpy(corner).float() for corner in as_box(low, high, shape))
         generator = torch.Generator().manual_seed(seed & (2**63 - 1))
         inputs = bottom + (top - bottom) * torch.rand((_RANDOM_INPUTS, *shape), generator=generator)
         return inputs, f"{_RANDOM_INPUTS} uniformly random inputs from the box"
-    inputs = _rows(data, shape)
+    inputs = load_rows(data, shapes)
     return inputs, f"{len(inputs)} inputs from {data.name}"
-
-
-def _rows(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """Inputs of this shape from a .npy file, float32."""
-    import torch
-
-    from sslth.experiments.user_files import load_array
-
-    array = load_array(path)
-    if array.shape[1:] != shape or array.ndim != len(shape) + 1:
-        raise InvalidInputError(f"{path} has shape {array.shape}; inputs of shape {shape} are needed, one a row")
-    return torch.from_numpy(array.astype("float32"))

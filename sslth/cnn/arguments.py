@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslth.cnn.layers import Weighted, wiring_of
+from sslth.cnn.layers import Wiring
 from sslth.cnn.trace import Traced, canonical_names
 from sslth.errors import InvalidInputError, UnsupportedModuleError
 from sslth.subset_sum.arguments import non_negative
@@ -100,25 +100,25 @@ def checked_gains(gain: float | Mapping[str, float] | None, modules: Mapping[str
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
-def parse_bytes(memory: str | int) -> int:
+def parse_bytes(memory: str | int, name: str = "memory") -> int:
     """The number of bytes that a size such as "1GiB" means."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(memory))
     if match is None or match[2].lower() not in _UNITS or float(match[1]) == 0:
-        raise InvalidInputError(f"memory is {memory!r}; write a size such as '1GiB' or '500MB'")
+        raise InvalidInputError(f"{name} is {memory!r}; write a size such as '1GiB' or '500MB'")
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
 def check_memory(
-    modules: Mapping[str, Weighted], width: int, memory: int, bytes_of_block: Callable[[int, int], int]
+    wirings: Mapping[str, Wiring], widths: Mapping[str, int], memory: int, bytes_of_block: Callable[[int, int], int]
 ) -> None:
-    """Refuse a width at which the search of one block would not fit, before anything is drawn.
+    """Refuse widths at which the search of one block would not fit, before anything is drawn.
 
     `bytes_of_block(width, d)` is what that takes.
     """
-    for name, module in modules.items():
-        needed = bytes_of_block(width, wiring_of(module).d)
+    for name, wiring in wirings.items():
+        needed = bytes_of_block(widths[name], wiring.d)
         if needed > memory:
             raise InvalidInputError(
-                f"width {width} needs {needed / 2**30:.1f} GiB for one block of layer {name}; "
+                f"width {widths[name]} needs {needed / 2**30:.1f} GiB for one block of layer {name}; "
                 f"lower the width or raise memory"
             )

@@ -22,7 +22,7 @@ __all__ = ["BlockStore", "block_key"]
 Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
 
-_REVISION = 1  # of the searches: raise it whenever one of them may find other filters for the same block
+_REVISION = 2  # of the searches: raise it whenever one of them may find other filters for the same block
 _APPLICATION_ID = int.from_bytes(b"SSLB", "big")  # tells our files from other programs'
 _WAIT_SECONDS = 60.0
 _TABLE = "CREATE TABLE IF NOT EXISTS blocks (key BLOB PRIMARY KEY, size INTEGER, filters BLOB) WITHOUT ROWID"
@@ -52,6 +52,10 @@ def block_key(block: Block, sign: int, target: FloatArray, searched_by: str) -> 
 @lru_cache(maxsize=256)
 def _digest(pair: OwnPair) -> str:
     return digest_of_pairs({"": pair})
+
+
+def _rising(filters: Filters) -> bool:
+    return bool((filters[1:] > filters[:-1]).all())
 
 
 class BlockStore:
@@ -105,7 +109,7 @@ class BlockStore:
 
     def put(self, key: bytes, filters: Filters) -> None:
         """Store the kept filters of a block; the first ones stay."""
-        data, counts = encode_blocks([np.sort(filters)])
+        data, counts = encode_blocks([filters if _rising(filters) else np.sort(filters)])
         try:
             with self._database:
                 self._database.execute(

@@ -22,7 +22,7 @@ from sslth.cnn.refit import LARGEST_HESSIAN, refit
 from sslth.cnn.trace import Traced, canonical_names, tensors_of
 from sslth.errors import InvalidInputError
 
-__all__ = ["calibrate", "checked_calibration", "errors_with_and_without", "output_error"]
+__all__ = ["calibrate", "checked_calibration", "errors_with_and_without", "merged_of_fitted", "output_error"]
 
 FloatArray = npt.NDArray[np.float64]
 Pair = tuple[Any, Any]
@@ -268,7 +268,7 @@ def errors_with_and_without(
     """Return the output error on the inputs, and what it is without constant channels and with the target's biases."""
     found: list[float | None] = []
     for compensated in (True, False):
-        merged = {fitted.plan.layer.name: _merged(fitted, compensated) for fitted in layers}
+        merged = {fitted.plan.layer.name: merged_of_fitted(fitted, compensated) for fitted in layers}
         ticket = merged_module(plain, merged, torch.float64, plain=True).eval()
         with torch.no_grad():
             chunks = [chunk.cpu().double() for chunk in torch.split(inputs, _CHUNK)]
@@ -276,7 +276,8 @@ def errors_with_and_without(
     return found[0], found[1]
 
 
-def _merged(fitted: FittedLayer, compensated: bool) -> MergedLayer:
+def merged_of_fitted(fitted: FittedLayer, compensated: bool = True) -> MergedLayer:
+    """The sums as they stand; not compensated: without a constant channel, and with the target's own bias."""
     layer, plan = fitted.plan.layer, fitted.plan
     bias = torch.from_numpy(fitted.bias if compensated else fitted.wanted_bias) if layer.constants else None
     positive, negative = torch.from_numpy(fitted.kernels[0]), torch.from_numpy(fitted.kernels[1])

@@ -20,6 +20,7 @@ from sslth.cnn.random_layer import RandomLayer
 __all__ = [
     "Find",
     "FittedLayer",
+    "Sum",
     "add_up",
     "channel_tasks",
     "compensated",
@@ -32,7 +33,15 @@ __all__ = [
 Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
 
-Find = Callable[[Sequence[Task]], list[Filters]]
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """In the place of kept filters: what they would add up to, float64[d]. A rehearsal answers with it."""
+
+    total: FloatArray
+
+
+Find = Callable[[Sequence[Task]], Sequence[Filters | Sum]]
 """Searches tasks, side by side where it can, and returns their kept filters in the same order."""
 
 
@@ -148,17 +157,18 @@ def add_up(work: Sequence[tuple[FittedLayer, Task]], find: Find, threads: int | 
     """Search the tasks and enter filters and sums in their layers; drawing the kept rows again is O(kept d)."""
     found = find([task for _, task in work])
 
-    def total(item: tuple[tuple[FittedLayer, Task], Filters]) -> FloatArray:
-        (fitted, task), filters = item
-        rows = task.block.rows(filters, task.block.scales(filters))
-        summed: FloatArray = rows.sum(axis=0) / fitted.plan.layer.gain
+    def total(item: tuple[tuple[FittedLayer, Task], Filters | Sum]) -> FloatArray:
+        (fitted, task), answer = item
+        if isinstance(answer, Sum):
+            return answer.total / fitted.plan.layer.gain
+        summed: FloatArray = task.block.total(answer) / fitted.plan.layer.gain
         return summed
 
     with ThreadPoolExecutor(threads) as pool:
-        for (fitted, task), filters, summed in zip(
+        for (fitted, task), answer, summed in zip(
             work, found, pool.map(total, zip(work, found, strict=True)), strict=True
         ):
-            fitted.take(task, filters, summed)
+            fitted.take(task, np.empty(0, dtype=np.uint32) if isinstance(answer, Sum) else answer, summed)
 
 
 def uncompensated(plans: Iterable[LayerPlan], seed: int, find: Find, threads: int | None) -> list[FittedLayer]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sslth.cnn.box import as_box
+from sslth.cnn.joined import join_batches
 from sslth.cnn.merged import merged_module
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.trace import tensors_of
@@ -135,7 +136,8 @@ def data_certificate(
     errors: list[Tensor] = []
     agreeing: list[Tensor | None] = []
     with torch.no_grad():
-        for batch in _batches(inputs):
+        shapes = ticket.input_shapes
+        for batch in _batches(inputs if shapes is None else join_batches(inputs, shapes, "inputs")):
             rows = _checked(batch, box, ticket.input_shape)
             first, second = (tensors_of(network(rows.clone())) for network in networks)
             if first is None or second is None:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sslth.cnn.joined import shapes_taken
 from sslth.cnn.ticket import Ticket
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.files import write_bytes
@@ -26,7 +27,7 @@ _EXTRA = "pip install 'sslth[export]'"
 def to_onnx(
     ticket: Ticket, path: str | os.PathLike[str], model: nn.Module | None = None, *, merged: bool = False
 ) -> None:
-    """Write the ticket as an ONNX network in float32: one input "input" with a free batch, outputs "output", ...
+    """Write the ticket as an ONNX network in float32, batch free: inputs "input", "input_1", ..., outputs "output", ...
 
     Parameters
     ----------
@@ -43,10 +44,11 @@ def to_onnx(
         If the extra `export` is not installed, the forward cannot be exported, or the file cannot be written.
     """
     network = ticket.to_module(model, merged=merged)
-    write_bytes(path, onnx_bytes(network, ticket.input_shape))
+    shapes = ticket.input_shapes if shapes_taken(network) is None else None
+    write_bytes(path, onnx_bytes(network, *(shapes or (ticket.input_shape,))))
 
 
-def onnx_bytes(network: nn.Module, input_shape: tuple[int, ...]) -> bytes:
+def onnx_bytes(network: nn.Module, *input_shapes: tuple[int, ...]) -> bytes:
     """The network in float32 as the content of an ONNX file, its weights inside; the batch is free."""
     try:
         import onnx
@@ -54,15 +56,16 @@ def onnx_bytes(network: nn.Module, input_shape: tuple[int, ...]) -> bytes:
     except ImportError as error:
         raise InvalidInputError(f"ONNX files need the extra `export` ({error}): {_EXTRA}") from None
     network = network.cpu().float().eval()
-    example = torch.zeros((2, *input_shape))  # a batch of 1 would be taken for a constant
+    example = tuple(torch.zeros((2, *shape)) for shape in input_shapes)  # a batch of 1 would be taken for a constant
+    batch = torch.export.Dim("batch")
     try:
         with warnings.catch_warnings(), _quiet_exporter(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the exporter's own making
             program = torch.onnx.export(
                 network,
-                (example,),
-                input_names=["input"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                example,
+                input_names=["input", *(f"input_{number}" for number in range(1, len(example)))],
+                dynamic_shapes=tuple({0: batch} for _ in example),
                 dynamo=True,
                 verbose=False,
             )

@@ -49,14 +49,15 @@ def export_property(ticket: Ticket, model: nn.Module, folder: str | os.PathLike[
 
     Notes
     -----
-    Weights are rounded to float32, as verifiers read them, and a verifier's arithmetic may round again: near `bound`
-    its answer is about slightly other functions than the certificate's.
+    Several inputs are one here, their entries one after another. Weights are rounded to float32, as verifiers read
+    them, and a verifier's arithmetic may round again: near `bound` its answer is about slightly other functions than
+    the certificate's.
     """
     if not 0 < bound < math.inf:
         raise InvalidInputError(f"the bound of the exported property is {bound!r}; it must be positive and finite")
     folder = Path(folder)
     target = ticket.plain_target(model).float()
-    kept = ticket.to_module(model, merged=True).float()
+    kept = ticket.seen(ticket.to_module(model, merged=True)).float()
     with torch.no_grad():
         output = target(torch.zeros((1, *ticket.input_shape)))
     if not isinstance(output, Tensor):

@@ -2,58 +2,35 @@
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
-from sslth.cnn.arguments import (
-    check_memory,
-    checked_example,
-    checked_gains,
-    checked_names,
-    parse_bytes,
-    refuse_weights_read_directly,
-    resolve_device,
-    run_once,
-)
+from sslth.cnn.arguments import check_memory
 from sslth.cnn.block_store import BlockStore
-from sslth.cnn.box import as_box
-from sslth.cnn.calibration import checked_calibration
-from sslth.cnn.channel_means import channel_means
-from sslth.cnn.fit import Finder, fit_to_data, fit_to_means, fit_to_weights
-from sslth.cnn.layers import Weighted, find_layers, fingerprint, wiring_of
-from sslth.cnn.plain import find_folds, plain_network
-from sslth.cnn.plan import Searcher, bytes_of_block, plan_layer, threads_that_fit
+from sslth.cnn.fit import Finder
+from sslth.cnn.plan import Searcher, bytes_of_block, threads_that_fit
+from sslth.cnn.prepared import prepare
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.search import TiledSearch
-from sslth.cnn.sequential import describe_sequential
-from sslth.cnn.signs import nonnegative_inputs
-from sslth.cnn.source import as_source
 from sslth.cnn.ticket import Ticket
-from sslth.cnn.trace import trace
-from sslth.errors import InvalidInputError
+from sslth.cnn.width_plan import WidthPlan, plan_widths, show_plan
+from sslth.cnn.wish import WIDEST, checked_width, checked_wish
 from sslth.subset_sum.arguments import seed_number, whole_number
 from sslth.subset_sum.solvers import Solver, make_solver
 from sslth.subset_sum.solvers.best_first_pursuit import BestFirstPursuit
 
 __all__ = ["extract"]
 
-Filters = npt.NDArray[np.uint32]
-FloatArray = npt.NDArray[np.float64]
-
-_WIDEST = 1 << 31
-
 
 def extract(
     model: nn.Module,
-    example_input: Tensor,
-    width: int = 4096,
+    example_input: Tensor | Sequence[Tensor],
+    width: int | Mapping[str, int] | None = None,
     seed: int = 0,
     *,
     solver: str | Solver = "auto",
@@ -64,12 +41,16 @@ def extract(
     gain: float | Mapping[str, float] | None = None,
     calibration: Any = None,
     compensate: bool = True,
+    target_error: float | None = None,
+    time_limit: float | None = None,
     max_kept: int | None = None,
+    max_bytes: int | str | None = None,
     source: Any = None,
     memory: str | int = "1GiB",
     jobs: int | None = None,
     carry_over: Collection[str] = (),
     _blocks: str | os.PathLike[str] | None = None,
+    _show_plan: Callable[[WidthPlan], object] | None = None,
 ) -> Ticket:
     """Keep those filters of a random CNN that make it compute a trained one.
 
@@ -79,10 +60,12 @@ def extract(
         Its weights must sit in convolutions (of 1 to 3 axes, transposed ones too), Linear and batch norm; anything
         weightless may stand between them. Not changed. A batch norm that the graph shows to follow a layer is folded
         into it; another one is a target of its own, one scale and offset a channel.
-    example_input : Tensor[batch, ...]
-        A batch of inputs the model accepts.
-    width : int
-        n: every input channel has 2n random 1x1 filters.
+    example_input : Tensor[batch, ...], or a tuple of them
+        A batch of inputs the model accepts; a tuple where its forward takes several. Then `low` and `high` may be
+        tuples as well, and so may `calibration` and its batches.
+    width : int or {layer: int}, optional
+        n: every input channel has 2n random 1x1 filters; 4096 if neither a width nor a plan is asked for. A mapping
+        names every layer. Together with a plan (below) it is the widest that the plan may make a layer.
     seed : int
         Of the random network, 0 to 2**64 - 1.
     solver : str or Solver
@@ -94,7 +77,8 @@ def extract(
     device : str
         Where the model is run and traced: "auto", "cpu", "cuda", ... The search runs on the CPU.
     progress : bool or callable(done, total, stage)
-        A callable may raise to stop.
+        A callable may raise to stop. A plan is shown before the extraction: as a table on a terminal, or as a stage
+        "plan: ...".
     gain : float or {layer: float}, optional
         Overrides the gain of all or some layers.
     calibration : Tensor or iterable of batches, optional
@@ -106,6 +90,15 @@ def extract(
         mean error of the other filters. Means come from batch norm's running statistics, or from the box. A layer
         without a bias gets filters for one, as a part of the random network. False: every block is aimed at the
         target's weights.
+    target_error, time_limit, max_bytes : optional
+        Each asks for a plan, which gives every layer a width of its own. target_error: a wish for
+        ‖ticket - target‖₂ / ‖target - its mean over the inputs‖₂, over all outputs, in float64, on the first 256 inputs
+        of `example_input` (or, where that is a single one, on 64 uniform inputs of the box); the least work that is
+        predicted to reach it is planned. time_limit: seconds within which this call is predicted to return.
+        max_bytes: the predicted size of the ticket file, a number or "20kB". Limits without a target_error are used
+        for the smallest predicted error. `settings["plan"]` of the ticket says what was asked, predicted and reached;
+        predictions are not promises. A plan depends on the clock only where time_limit is given; then
+        `width=ticket.widths` finds the same filters again.
     max_kept : int, optional
         The most filters to keep in a block (one input channel and sign).
     source : str, mapping or torch.nn.Module, optional
@@ -129,91 +122,45 @@ def extract(
     Raises
     ------
     InvalidInputError
-        For impossible arguments, NaN or infinite weights or inputs, or a model that fails at the example.
+        For impossible arguments, NaN or infinite weights or inputs, a model that fails at the example, or a plan that
+        cannot be fulfilled; the latter is known after the pilot, before the extraction.
     UnsupportedModuleError
         For a module with weights that is none of these and not carried over.
 
     Notes
     -----
     Cost O(filters * d): drawing a layer's weights and one pass of pursuit over them. Deterministic: the same
-    arguments give byte-identical tickets.
+    arguments give byte-identical tickets, unless time_limit is one of them.
     """
-    if not isinstance(model, nn.Module):
-        raise InvalidInputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
-    carried = checked_names(carry_over)
-    inputs = checked_example(example_input)
-    width = whole_number(width, "width", 1, _WIDEST)
+    started = time.perf_counter()
     seed = seed_number(seed)
+    wish = checked_wish(width, target_error, time_limit, max_bytes)
+    checked = checked_width(None if wish.asked else width)
     if max_kept is not None:
-        max_kept = whole_number(max_kept, "max_kept", 1, 2 * _WIDEST)
+        max_kept = whole_number(max_kept, "max_kept", 1, 2 * WIDEST)
     threads = whole_number(jobs, "jobs", 1, 4096) if jobs is not None else os.cpu_count()
-    box = as_box(low, high, tuple(inputs.shape[1:]))
-    if calibration is not None and not compensate:
-        raise InvalidInputError("compensate=False aims at the target's weights; leave it out, or leave out calibration")
-    chunks = None if calibration is None else checked_calibration(calibration, tuple(inputs.shape[1:]), box)
     chosen = _chosen_solver(solver, max_kept)
-    where = resolve_device(device)
-    find_layers(model, carried, allow_norms=True)  # what cannot be replaced is said before anything is run
-
-    twin = copy.deepcopy(model).eval().to(where)
-    sample = inputs[:1].to(where, next(twin.parameters()).dtype, copy=True)  # a forward may overwrite its input
-    run_once(twin, sample)
-    folds = find_folds(trace(twin, sample), sample, carried)
-    plain = plain_network(twin, folds, carried)
-    modules = find_layers(plain, carried)
-    wirings = {name: wiring_of(module) for name, module in modules.items()}
-    origin = as_source(source, wirings)
-    gains = origin.fixed_gains(checked_gains(gain, modules), wirings, width)
-    width = max(origin.width(name, width) for name in modules)
-    available = parse_bytes(memory)
-    check_memory(modules, width, available, bytes_of_block(chosen))
-    traced = trace(plain, sample.cpu().double())
-    if not isinstance(plain, Weighted):
-        refuse_weights_read_directly(traced, modules)
-    if traced.graph_module is None:
-        signs = dict.fromkeys(modules, False)
-    else:
-        signs = nonnegative_inputs(traced, list(modules), bool((box[0] >= 0).all()))
-
-    with report_progress(progress) as report:
-        plans = []
-        for index, (name, module) in enumerate(modules.items()):
-            report(index, len(modules), "choosing gains")
-            plans.append(
-                plan_layer(
-                    name, index, module, width, seed, signs[name], gains.get(name), max_kept, chosen, source=origin
-                )
-            )
-        threads = threads_that_fit([task for plan in plans for task in plan.tasks(seed)], chosen, available, threads)
-        with nullcontext() if _blocks is None else BlockStore(_blocks) as store:  # finished blocks, to go on with
-            find = Finder(chosen, max_kept, threads, store, report)
-            if chunks is not None:
-                layers, note = fit_to_data(plans, seed, find, traced, chunks, available)
-            elif not compensate or traced.graph_module is None:
-                because = "compensate=False" if not compensate else str(traced.reason)
-                layers, note = fit_to_weights(plans, seed, find, because)
-            else:
-                means = channel_means(twin.cpu(), traced, folds, wirings, box, tuple(inputs.shape[1:]))
-                layers, note = fit_to_means(plans, seed, find, means, plain, inputs)
-    settings: dict[str, Any] = {"solver": chosen.name, "max_kept": max_kept, "compensation": note}
-    if traced.reason is not None:
-        settings["both_signs_because"] = traced.reason
-    twin.cpu()
-    return Ticket(
-        seed=seed,
-        width=width,
-        layers=tuple(fitted.kept() for fitted in layers),
-        low=box[0],
-        high=box[1],
-        input_shape=tuple(inputs.shape[1:]),
-        fingerprint=fingerprint(plain, carried),
-        settings=settings,
-        folds=folds,
-        carry_over=carried,
-        source=origin.described,
-        description=None if carried else describe_sequential(plain),
-        model=twin,
-    )
+    ready = prepare(
+        model, example_input, seed=seed, solver=chosen, low=low, high=high, device=device, gain=gain,
+        calibration=calibration, compensate=compensate, max_kept=max_kept, source=source, memory=memory,
+        carry_over=carry_over,
+    )  # fmt: skip
+    with (
+        report_progress(progress) as report,
+        nullcontext() if _blocks is None else BlockStore(_blocks) as store,  # finished blocks, to go on with
+    ):
+        plan = None
+        if wish.asked:
+            plan = plan_widths(ready, wish, threads or 1, report, started)
+            show_plan(plan, progress) if _show_plan is None else _show_plan(plan)
+        widths = ready.widths(checked) if plan is None else plan.widths
+        check_memory(ready.wirings, widths, ready.memory, bytes_of_block(chosen))
+        plans = ready.plans(widths, report)
+        tasks = [task for layer in plans for task in layer.tasks(seed)]
+        find = Finder(chosen, max_kept, threads_that_fit(tasks, chosen, ready.memory, threads), store, report)
+        layers, note = ready.fit(plans, find)
+    settings = {"compensation": note}
+    return ready.ticket(layers, settings if plan is None else settings | {"plan": plan.stored(layers)})
 
 
 def _chosen_solver(solver: str | Solver, max_kept: int | None) -> Searcher:

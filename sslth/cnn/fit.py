@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +13,36 @@ from torch import Tensor, nn
 from sslth.cnn.block_store import BlockStore
 from sslth.cnn.calibration import calibrate, errors_with_and_without
 from sslth.cnn.channel_means import ChannelMeans
-from sslth.cnn.compensation import FittedLayer, compensated, uncompensated, with_constants
+from sslth.cnn.compensation import FittedLayer, Sum, compensated, uncompensated, with_constants
 from sslth.cnn.plan import LayerPlan, Searcher, Task, search_all
-from sslth.cnn.progress import Progress
+from sslth.cnn.progress import Bar, Progress
 from sslth.cnn.trace import Traced
 
-__all__ = ["Finder", "fit_to_data", "fit_to_means", "fit_to_weights"]
+__all__ = ["BlockFinder", "Finder", "fit_to_data", "fit_to_means", "fit_to_weights"]
 
 Filters = npt.NDArray[np.uint32]
 
 _MEASURED = 256  # inputs of the example, at most, on which the error is measured
 _STAGE = "searching blocks"
+
+
+class BlockFinder(Protocol):
+    """Answers tasks, by a search or by a guess of what it would find."""
+
+    threads: int | None
+
+    @property
+    def keeps_few(self) -> bool:
+        """Whether the number of filters that a block may keep is limited."""
+        ...
+
+    def expect(self, plans: Sequence[LayerPlan]) -> None:
+        """All blocks of these layers are going to be asked for."""
+        ...
+
+    def __call__(self, tasks: Sequence[Task]) -> Sequence[Filters | Sum]:
+        """One answer for every task, in their order."""
+        ...
 
 
 class Finder:
@@ -41,6 +60,11 @@ class Finder:
         self._solver, self._max_kept, self._store, self._report = solver, max_kept, store, report
         self._done = self._total = 0
 
+    @property
+    def keeps_few(self) -> bool:
+        """Whether the number of filters that a block may keep is limited."""
+        return self._max_kept is not None
+
     def expect(self, plans: Sequence[LayerPlan]) -> None:
         """All blocks of these layers are going to be searched."""
         for plan in plans:
@@ -52,16 +76,21 @@ class Finder:
     def __call__(self, tasks: Sequence[Task]) -> list[Filters]:
         """The kept filters of every task, in their order."""
         found: list[Filters] = [np.empty(0, dtype=np.uint32)] * len(tasks)
+        bar = self._report if isinstance(self._report, Bar) else None
+        if bar is not None:
+            bar.searched(0)
         with closing(search_all(tasks, self._solver, self._max_kept, self.threads, store=self._store)) as searched:
             for number, filters in searched:
                 found[number] = filters
                 self._done += 1
+                if bar is not None:
+                    bar.searched(tasks[number].block.size)
                 self._report(self._done, self._total, _STAGE)
         return found
 
 
 def fit_to_weights(
-    plans: Sequence[LayerPlan], seed: int, find: Finder, because: str
+    plans: Sequence[LayerPlan], seed: int, find: BlockFinder, because: str
 ) -> tuple[list[FittedLayer], dict[str, Any]]:
     """Aim every block at the target's own weights; return the layers, and what the ticket says of it."""
     find.expect(plans)
@@ -71,7 +100,7 @@ def fit_to_weights(
 def fit_to_means(
     plans: Sequence[LayerPlan],
     seed: int,
-    find: Finder,
+    find: BlockFinder,
     means: Mapping[str, ChannelMeans],
     plain: nn.Module,
     example: Tensor,
@@ -79,7 +108,8 @@ def fit_to_means(
     """Cancel mean errors; measure what it does, if the example holds several inputs."""
     plans = [with_constants(plan) if plan.layer.name in means else plan for plan in plans]
     find.expect(plans)
-    layers = compensated(plans, seed, means, find, find.threads)
+    # a constant channel's kernel is small and scaled up to what many rows reach: few never come near it
+    layers = compensated(plans, seed, means, find, find.threads, taps=not find.keeps_few)
     note: dict[str, Any] = {"matched": "channel means", "means": {name: item.origin for name, item in means.items()}}
     if len(example) > 1:
         measured = example[:_MEASURED]
@@ -89,7 +119,7 @@ def fit_to_means(
 
 
 def fit_to_data(
-    plans: Sequence[LayerPlan], seed: int, find: Finder, traced: Traced, chunks: Sequence[Tensor], memory: int
+    plans: Sequence[LayerPlan], seed: int, find: BlockFinder, traced: Traced, chunks: Sequence[Tensor], memory: int
 ) -> tuple[list[FittedLayer], dict[str, Any]]:
     """Refit every layer on the ticket's own activations; the inputs are in chunks."""
     plans = [with_constants(plan) for plan in plans]

@@ -13,6 +13,7 @@ __all__ = ["decode_blocks", "encode_blocks"]
 
 Filters = npt.NDArray[np.uint32]
 _LONGEST = 5  # bytes of seven bits for 32 bits
+_STRETCH = 1 << 16  # numbers that are worked on at a time: some 60 bytes each meanwhile
 
 
 def encode_blocks(blocks: Sequence[Filters]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
@@ -28,8 +29,22 @@ def encode_blocks(blocks: Sequence[Filters]) -> tuple[npt.NDArray[np.uint8], npt
     ([3, 0, 171, 2], [3])
     """
     counts = np.array([block.size for block in blocks], dtype=np.uint32)
-    gaps = [np.diff(block.astype(np.int64), prepend=-1) - 1 for block in blocks]
-    values = np.concatenate([np.empty(0, dtype=np.int64), *gaps])
+    parts: list[npt.NDArray[np.uint8]] = []
+    waiting: list[npt.NDArray[np.int64]] = []
+    held = 0
+    for block in blocks:
+        for start in range(0, block.size, _STRETCH):
+            before = int(block[start - 1]) if start else -1
+            here = block[start : start + _STRETCH].astype(np.int64)
+            waiting.append(here - np.concatenate([[before], here[:-1]]) - 1)
+            held += waiting[-1].size
+            if held >= _STRETCH:
+                parts.append(_encode(np.concatenate(waiting)))
+                waiting, held = [], 0
+    return np.concatenate([*parts, _encode(np.concatenate([*waiting, np.empty(0, dtype=np.int64)]))]), counts
+
+
+def _encode(values: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
     length = np.ones(values.size, dtype=np.int64)
     for i in range(1, _LONGEST):
         length += values >= 1 << 7 * i
@@ -40,7 +55,7 @@ def encode_blocks(blocks: Sequence[Filters]) -> tuple[npt.NDArray[np.uint8], npt
         bits = (values[long_enough] >> 7 * i) & 0x7F
         more = (length[long_enough] > i + 1).astype(np.int64) << 7
         data[starts[long_enough] + i] = bits | more
-    return data, counts
+    return data
 
 
 def decode_blocks(

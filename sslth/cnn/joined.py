@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,38 @@ from torch import Tensor, nn
 
 from sslth.errors import InvalidInputError
 
-__all__ = ["Shapes", "join_corners", "join_rows", "joined", "split_rows"]
+__all__ = [
+    "Shapes",
+    "corners_of",
+    "input_shapes",
+    "join_batches",
+    "join_corners",
+    "join_rows",
+    "joined",
+    "shapes_taken",
+    "split_rows",
+]
 
 FloatArray = npt.NDArray[np.float64]
 Shapes = tuple[tuple[int, ...], ...]
 
 
+def input_shapes(example_input: Any) -> Shapes | None:
+    """The shapes of the inputs, without the batch, of a tuple of tensors; None for one tensor, or anything else."""
+    if not isinstance(example_input, tuple | list) or not all(isinstance(part, Tensor) for part in example_input):
+        return None
+    return tuple(tuple(part.shape[1:]) for part in example_input) or None
+
+
+def shapes_taken(model: nn.Module) -> Shapes | None:
+    """The shapes that a network made by `joined` cuts its input into; None for any other network."""
+    return getattr(type(model), "_joined_shapes", None)
+
+
 def joined(model: nn.Module, shapes: Shapes) -> nn.Module:
     """A copy of the network that takes its inputs' entries one after another, [batch, sum of their sizes].
 
-    Modules keep their names. The forward is the model's own.
+    Modules keep their names. The forward is the model's own. A network that is already joined stays as it is.
 
     Examples
     --------
@@ -36,12 +58,16 @@ def joined(model: nn.Module, shapes: Shapes) -> nn.Module:
     (5, 1)
     """
     twin = copy.deepcopy(model)
+    if shapes_taken(model) is not None:
+        return twin
     own: Any = type(model)
 
     def forward(self: nn.Module, entries: Tensor) -> Any:
         return own.forward(self, *split_rows(entries, shapes))
 
-    twin.__class__ = type(own.__name__, (own,), {"forward": forward, "__module__": own.__module__})
+    twin.__class__ = type(
+        own.__name__, (own,), {"forward": forward, "__module__": own.__module__, "_joined_shapes": shapes}
+    )
     return twin
 
 
@@ -57,7 +83,7 @@ def split_rows(entries: Tensor, shapes: Shapes) -> tuple[Tensor, ...]:
     for shape in shapes:
         size = math.prod(shape)
         part = entries.narrow(1, start, size)
-        parts.append(part.unflatten(1, shape) if shape else part.squeeze(1))
+        parts.append(torch.unflatten(part, 1, shape) if shape else part.squeeze(1))
         start += size
     return tuple(parts)
 
@@ -84,6 +110,28 @@ def join_rows(inputs: Any, shapes: Shapes, name: str) -> Tensor:
     if len({len(part) for part in rows}) != 1:
         raise InvalidInputError(f"{name} has batches of {' and '.join(str(len(part)) for part in rows)} inputs")
     return torch.cat([part.reshape(len(part), -1) for part in rows], dim=1)
+
+
+def join_batches(inputs: Any, shapes: Shapes, name: str) -> Iterator[Tensor]:
+    """Joined rows of a tuple of tensors, or of each batch of an iterable, whose items may go on with labels."""
+    if isinstance(inputs, Tensor):
+        yield inputs
+    elif input_shapes(inputs) is not None:
+        yield join_rows(inputs, shapes, name)
+    elif isinstance(inputs, Iterable) and not isinstance(inputs, str | bytes):
+        for batch in inputs:
+            yield join_rows(batch, shapes, name)
+    else:
+        raise InvalidInputError(
+            f"{name} is a {type(inputs).__name__}; it must be a tuple of tensors, or batches of them"
+        )
+
+
+def corners_of(low: Any, high: Any, shapes: Shapes | None) -> tuple[Any, Any]:
+    """The corners of the box for the network as it is seen: joined for several inputs, as they are for one."""
+    if shapes is None:
+        return low, high
+    return join_corners(low, shapes, "low"), join_corners(high, shapes, "high")
 
 
 def join_corners(corner: Any, shapes: Shapes, name: str) -> FloatArray:

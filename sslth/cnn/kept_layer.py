@@ -15,7 +15,7 @@ from sslth.cnn.layers import Layer
 from sslth.cnn.merged import MergedLayer
 from sslth.cnn.modules import ConstantChannel, PrunedPair, RandomPair
 from sslth.cnn.random_layer import Block, RandomLayer
-from sslth.subset_sum.kernels.exact_sum import sum_rows_minus_target
+from sslth.subset_sum.kernels.exact_sum import add_rows_exactly, settle
 
 __all__ = ["KeptLayer", "merged_layer", "pruned_pair", "random_pair"]
 
@@ -130,7 +130,7 @@ def merged_layer(seed: int, kept: KeptLayer) -> MergedLayer:
     for block, filters in kept.blocks(seed):
         scales = block.scales(filters)
         for side, chosen in enumerate((scales > 0, scales < 0)):
-            total, radius = _sum_of_rows(block.rows(filters[chosen], scales[chosen]), kept.layer.gain)
+            total, radius = _sum_of_rows(block, filters[chosen], kept.layer.gain)
             if block.is_constant or block.is_tap:
                 if side == 1:  # relu(v * 1) is 0 for these
                     continue
@@ -156,11 +156,12 @@ def merged_layer(seed: int, kept: KeptLayer) -> MergedLayer:
     )
 
 
-def _sum_of_rows(rows: FloatArray, gain: float) -> tuple[FloatArray, FloatArray]:
-    """The sum of rows divided by the gain, rounded, and a bound on the error of that: float64[d] each."""
-    k, d = rows.shape
-    high, low, lost = np.empty(d), np.empty(d), np.empty(d)
-    sum_rows_minus_target(rows, np.arange(k), np.zeros(d), high, low, lost)
+def _sum_of_rows(block: Block, filters: Filters, gain: float) -> tuple[FloatArray, FloatArray]:
+    """The sum of |v_t| U[:, t] divided by the gain, rounded, and a bound on the error of that: float64[d] each."""
+    high, low, lost = -np.zeros(block.d), np.zeros(block.d), np.zeros(block.d)
+    for here, scales in block.stretches(filters):
+        add_rows_exactly(block.rows(here, scales), np.arange(here.size), high, low, lost)
+    settle(high, low)
     total = high / gain
     # |low| <= ulp(high) / 2 was left out, `lost` bits twice over to cover its own rounding, the division rounds once
     radius = 2.0 * (np.abs(low) + 2.0 * lost) / gain + np.abs(total) * 2.0**-52

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+import os
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,6 @@ import numpy.typing as npt
 
 from sslth.cnn.block_store import BlockStore, block_key
 from sslth.cnn.gain import constants_per_width, few_rows_gain, pursuit_gain
-from sslth.cnn.kept_layer import KeptLayer
 from sslth.cnn.layers import Layer, Weighted, kernel_and_bias, wiring_of
 from sslth.cnn.random_layer import Block, RandomLayer
 from sslth.cnn.run_all import run_all
@@ -22,12 +22,23 @@ from sslth.cnn.source import NORMAL, Source
 from sslth.subset_sum.solvers import Solver
 from sslth.subset_sum.solvers.sorted_pursuit import SortedPursuit
 
-__all__ = ["LayerPlan", "Searcher", "Task", "bytes_of_block", "plan_layer", "search", "search_all", "threads_that_fit"]
+__all__ = [
+    "LayerPlan",
+    "Searcher",
+    "Task",
+    "bytes_of_block",
+    "free_gain",
+    "lengths_of_blocks",
+    "plan_layer",
+    "search",
+    "search_all",
+    "threads_that_fit",
+]
 
 Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
 
-_PILOT_FACTORS = (1.0, 3.0, 10.0, 30.0)
+_PILOT_FACTORS = (1.0, 3.0, 6.0, 10.0, 17.0, 30.0)  # the best length grows about as the number of kept rows
 
 Searcher = Solver | TiledSearch
 """What finds the filters of a block: a solver that sees all rows, or the search that draws them in tiles."""
@@ -65,15 +76,6 @@ class LayerPlan:
             tasks.append(Task(block, 1, self.layer.gain * part))
         return tasks
 
-    def collect(self, answers: Iterator[Filters]) -> KeptLayer:
-        """Take this layer's answers, in the order of `tasks`, from an iterator."""
-        signs = 1 if self.layer.nonnegative else 2
-        channels = tuple(
-            np.sort(np.concatenate([next(answers) for _ in range(signs)])) for _ in range(self.layer.wiring.in_channels)
-        )
-        groups = self.layer.wiring.groups if self.layer.constants else 0
-        return KeptLayer(self.layer, channels, tuple(np.sort(next(answers)) for _ in range(groups)))
-
 
 def plan_layer(
     name: str,
@@ -90,17 +92,29 @@ def plan_layer(
     wiring = wiring_of(module)
     width = source.width(name, width)
     weight, bias = kernel_and_bias(module)
-    norms = np.array([np.linalg.norm(wiring.block(weight, channel)) for channel in range(wiring.in_channels)])
-    bias_norm = 0.0 if bias is None else float(np.linalg.norm(bias.reshape(wiring.groups, -1), axis=1).max())
-    norms, bias_norm = source.in_rows(name, norms, bias_norm)
+    norms, bias_norm = lengths_of_blocks(name, module, source)
     constants = 0 if bias is None else 2 * width * constants_per_width(norms, bias_norm)
-    rule = solver.gain if isinstance(solver, TiledSearch) else pursuit_gain
-    gain = wanted_gain or rule(norms, bias_norm, width, wiring.d)
+    gain = wanted_gain or free_gain(solver, norms, bias_norm, width, wiring.d)
     layer = source.applied(Layer(name, index, wiring, width, constants, nonnegative, gain))
     plan = LayerPlan(layer, weight, bias)
     if wanted_gain is None and max_kept is not None:
         return _piloted(plan, norms[: wiring.in_channels], seed, max_kept, solver)
     return plan
+
+
+def lengths_of_blocks(name: str, module: Weighted, source: Source) -> tuple[FloatArray, float]:
+    """Euclidean lengths of a layer's blocks and of its longest bias, measured in random rows of the source."""
+    wiring = wiring_of(module)
+    weight, bias = kernel_and_bias(module)
+    norms = np.array([np.linalg.norm(wiring.block(weight, channel)) for channel in range(wiring.in_channels)])
+    bias_norm = 0.0 if bias is None else float(np.linalg.norm(bias.reshape(wiring.groups, -1), axis=1).max())
+    return source.in_rows(name, norms, bias_norm)
+
+
+def free_gain(solver: Searcher, norms: FloatArray, bias_norm: float, width: int, d: int) -> float:
+    """The gain of a layer for which nobody fixed one."""
+    rule = solver.gain if isinstance(solver, TiledSearch) else pursuit_gain
+    return rule(norms, bias_norm, width, d)
 
 
 def _piloted(plan: LayerPlan, norms: FloatArray, seed: int, max_kept: int, solver: Searcher) -> LayerPlan:
@@ -115,7 +129,7 @@ def _piloted(plan: LayerPlan, norms: FloatArray, seed: int, max_kept: int, solve
         trial = replace(plan, layer=replace(plan.layer, gain=gain))
         task = next(t for t in trial.tasks(seed) if t.block.channel == channel and not t.block.is_constant)
         filters = search(task, solver, max_kept)
-        total = task.block.rows(filters, task.block.scales(filters)).sum(axis=0)
+        total = task.block.total(filters)
         error = float(np.linalg.norm(total - task.target) / np.linalg.norm(task.target))
         if error < best_error:
             best, best_error = trial, error
@@ -164,6 +178,8 @@ def search_all(
         if store is not None:
             store.put(keys[left[place]], filters)
 
+    if isinstance(solver, TiledSearch):  # cores that would have nothing to do draw the next tile
+        solver = replace(solver, ahead=len(left) < (threads or os.cpu_count() or 1))
     work = partial(search, solver=solver, max_kept=max_kept)
     with closing(run_all(work, [tasks[number] for number in left], threads, note)) as results:
         for place, filters in results:
@@ -175,6 +191,8 @@ def search(task: Task, solver: Searcher, max_kept: int | None) -> Filters:
     if not task.target.any():
         return np.empty(0, dtype=np.uint32)
     if isinstance(solver, TiledSearch) and max_kept is None:
-        return np.sort(solver.search(task.block, task.sign, task.target))
+        filters = solver.search(task.block, task.sign, task.target)
+        filters.sort()  # in place: of a wide block they are many
+        return filters
     whole = SortedPursuit(presorted=True) if isinstance(solver, TiledSearch) else solver
     return np.sort(search_whole_block(task.block, task.sign, task.target, whole, max_kept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ __all__ = ["Block", "RandomLayer"]
 Filters = npt.NDArray[np.uint32]
 Scales = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.float64]
+
+_STRETCH_ENTRIES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,21 @@ class Block:
             return rows if factors is None else rows * factors[:, None]
         part = Part.CONSTANT_U if self.is_tap else Part.BIAS_U if self.is_constant else Part.U
         return law_rows(self.layer.law, self.seed, self.layer.index, part, self.channel, filters, self.d, factors)
+
+    def stretches(self, filters: Filters) -> Iterator[tuple[Filters, Scales]]:
+        """The given filters and their v_t in turn, so few at a time that 64 MiB hold their rows in float64."""
+        size = max(1, _STRETCH_ENTRIES // self.d)
+        for start in range(0, filters.size, size):
+            here = filters[start : start + size]
+            yield here, self.scales(here)
+
+    def total(self, filters: Filters) -> Rows:
+        """Sum of |v_t| U[:, t] over the given filters, one after the other: float64[d]. O(k d), at most 128 MiB."""
+        total: Rows = np.zeros(self.d)
+        for number, (here, scales) in enumerate(self.stretches(filters)):
+            rows = self.rows(here, scales)
+            total = (rows if number == 0 else np.concatenate([total[None], rows])).sum(axis=0)
+        return total
 
     def fill(self, filters: Filters, out: npt.NDArray[np.float32]) -> None:
         """Write U[:, t] of the given filters into float32[k, d], C-contiguous."""

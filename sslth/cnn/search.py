@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from sslth.cnn.gain import pursuit_gain, sign_gain
 from sslth.cnn.random_layer import Block
+from sslth.cnn.wide import SORTED_AT_MOST, KeptNumbers, WideBlock, bytes_of_wide_block, empty_rows, is_wide
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.sign_tile import sign_tile
 from sslth.subset_sum.limits import Limits, Norm
@@ -52,14 +53,22 @@ class TiledSearch:
     the tail is searched: exactly up to d = 4 (24 or 32 rows), by a beam up to d = 26 (9 d rows), by message passing
     above (5 d rows, all rows up to 7.5 d), and by a pass of signs where 5 d rows would be too large. A tile knows
     nothing of those to come: their sum has mean zero, and each takes off half of its own when it is drawn, which costs
-    nothing that could be measured.
+    nothing that could be measured. Above 2^18 filters only the smallest 65,536 of a sign are ordered, and the others
+    come by number (`sslth.cnn.wide`).
+
+    Attributes
+    ----------
+    ahead : bool
+        In a wide block another thread draws the next tile while one is decided. It changes nothing that is found.
 
     Notes
     -----
-    Cost O(n d) time, nearly all of it for drawing each row once; O(n + d tail_rows) memory.
+    Cost O(n d) time, nearly all of it for drawing each row once. Memory O(n + d tail_rows) up to 2^18 filters; above,
+    O(d tail_rows) and the kept numbers, 4 bytes each.
     """
 
     name: str = "tiled_signs"
+    ahead: bool = field(default=False, compare=False, repr=False)
 
     def takes(self, n: int, d: int) -> bool:
         """Whether n expected rows are enough; otherwise sorted pursuit is as good."""
@@ -74,29 +83,31 @@ class TiledSearch:
         """What the search of one block takes at most, of 2 width filters; the kept filters of others not counted."""
         if not self.takes(width, d):
             return bytes_of_whole_block(width, d)
-        tile = min(max(d, _TILE_ENTRIES), width * d)
-        return _BYTES_A_FILTER * 2 * width + _BYTES_AN_ENTRY_OF_TAIL * _tail_rows(d, width) * d + 4 * tile
+        tile, tail = min(max(d, _TILE_ENTRIES), width * d), _BYTES_AN_ENTRY_OF_TAIL * _tail_rows(d, width) * d
+        if 2 * width > SORTED_AT_MOST:
+            return bytes_of_wide_block(width, d, min(tile, _TILE_ROWS * d)) + tail
+        return _BYTES_A_FILTER * 2 * width + tail + 4 * tile
 
     def search(self, block: Block, sign: int, target: FloatArray) -> Filters:
         """Return the kept filters of one block and sign for a target float64[d] that is not zero."""
+        if is_wide(block) and self.takes(block.size // 2, target.size):
+            return self._search_wide(block, sign, target)
         filters, scales = candidates(block, sign)
-        d = target.size
         if filters.size == 0:
             return filters
-        if not self.takes(filters.size, d):
+        if not self.takes(filters.size, target.size):
             return search_whole_block(block, sign, target, SortedPursuit(presorted=True), None, Norm.L2)
-        rows_left = _tail_rows(d, filters.size)
-        main, tail = filters[: filters.size - rows_left], filters[filters.size - rows_left :]
-        keep = np.zeros(filters.size, dtype=np.bool_)
-        tail_rows = block.rows(tail, scales[main.size :])
-        half = 0.5 * _sum(tail_rows)
-        residual = target - half
-        _decide_in_tiles(block, main, scales[: main.size].astype(np.float64), residual, keep)
-        residual += half
-        keep[main.size :], error = _spend_tail(tail_rows, residual, filters.size)
-        if error >= float(np.linalg.norm(target)):
-            return filters[:0]
-        return filters[keep]
+        keep, error = _decide(block, filters, scales, target, filters.size)
+        return filters[:0] if error >= float(np.linalg.norm(target)) else filters[keep]
+
+    def _search_wide(self, block: Block, sign: int, target: FloatArray) -> Filters:
+        """Large filters as they come, then the small ones as in any other block."""
+        residual = target.copy()
+        with KeptNumbers() as kept:
+            wide = WideBlock(block, sign, max(1, min(_TILE_ROWS, _TILE_ENTRIES // target.size)))
+            filters, scales = wide.decide(residual, kept, self.ahead)
+            keep, error = _decide(block, filters, scales, residual, block.size // 2)
+            return filters[:0] if error >= float(np.linalg.norm(target)) else kept.joined(filters[keep])
 
 
 def bytes_of_whole_block(width: int, d: int) -> int:
@@ -148,13 +159,30 @@ def _last_solver(d: int, m: int, n: int) -> Solver:
     return MessagePassing(restarts=1, rounds=rounds, beam=beam)
 
 
+def _decide(
+    block: Block, filters: Filters, scales: npt.NDArray[np.float32], target: FloatArray, n: int
+) -> tuple[npt.NDArray[np.bool_], float]:
+    """Which filters to keep, bool[k], by falling scale, and the Euclidean error; n as in `_tail_rows`."""
+    rows_left = _tail_rows(target.size, filters.size)
+    main, tail = filters[: filters.size - rows_left], filters[filters.size - rows_left :]
+    keep = np.zeros(filters.size, dtype=np.bool_)
+    tail_rows = block.rows(tail, scales[main.size :])
+    half = 0.5 * _sum(tail_rows)
+    residual = target - half
+    _decide_in_tiles(block, main, scales[: main.size].astype(np.float64), residual, keep)
+    residual += half
+    keep[main.size :], error = _spend_tail(tail_rows, residual, n)
+    return keep, error
+
+
 def _decide_in_tiles(
     block: Block, filters: Filters, scales: FloatArray, residual: FloatArray, keep: npt.NDArray[np.bool_]
 ) -> None:
     """Sign pursuit over the filters, by falling scale; residual float64[d] and keep bool[>= k] in place."""
     d = residual.size
     size = max(1, min(filters.size, _TILE_ROWS, _TILE_ENTRIES // d))
-    rows = np.empty((size, d), dtype=np.float32)
+    rows = empty_rows(lambda size: np.empty((size, d), dtype=np.float32), size)
+    size = len(rows)
     weights, total = np.empty(size), np.empty(d)
     for start in range(0, filters.size, size):
         stop = min(filters.size, start + size)

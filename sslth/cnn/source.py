@@ -55,13 +55,15 @@ class Source:
         layer = replace(layer, law=OWN, own=pair, width=pair.filters_per_channel // 2)
         return layer if pair.constant_v is None else replace(layer, constants=pair.constant_v.shape[1])
 
-    def fixed_gains(self, gains: dict[str, float], wirings: Mapping[str, Wiring], width: int) -> dict[str, float]:
+    def fixed_gains(
+        self, gains: dict[str, float], wirings: Mapping[str, Wiring], widths: Mapping[str, int]
+    ) -> dict[str, float]:
         """The gains that are not free: the reader's, and all of them where the law has a scale of its own."""
         if self.law != "kaiming":
             return gains
         if gains:
             raise InvalidInputError("source='kaiming' fixes the gain of every layer; leave out gain, or use 'normal'")
-        return {name: kaiming_gain(wiring, width) for name, wiring in wirings.items()}
+        return {name: kaiming_gain(wiring, widths[name]) for name, wiring in wirings.items()}
 
     def in_rows(self, name: str, norms: FloatArray, bias_norm: float) -> tuple[FloatArray, float]:
         """Lengths of a layer's blocks and bias, measured in random rows of this source; as they are for a law."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from sslth.cnn.joined import Shapes, joined, split_rows
 from sslth.cnn.kept_layer import KeptLayer, merged_layer, pruned_pair, random_pair
 from sslth.cnn.layers import Wiring, find_layers, wiring_of
 from sslth.cnn.merged import MergedLayer, merged_module
@@ -54,12 +55,12 @@ class Ticket:
     seed : int
         Of the random network.
     width : int
-        n: every input channel has 2n random 1x1 filters.
+        n: every input channel has 2n random 1x1 filters; of the widest layer, where layers differ.
     layers : tuple of KeptLayer
     low, high : float64 scalars or arrays
         The box the inputs live in.
     input_shape : tuple of int
-        Of one input, without the batch.
+        Of one input, without the batch; of all of them, entries one after another, where the network takes several.
     fingerprint : str
         SHA-256 of the target's weights, to tell networks apart.
     settings : dict
@@ -70,6 +71,8 @@ class Ticket:
         Modules of the target that a ticket takes along unchanged, weights and all.
     source : str or dict
         The law of the random weights, or {"sha256": ...} of a random network that is the reader's own.
+    input_shapes : tuple of tuple of int or None
+        Of each input, where the network takes several.
     """
 
     seed: int
@@ -83,8 +86,14 @@ class Ticket:
     folds: dict[str, str] = field(default_factory=dict)
     carry_over: tuple[str, ...] = ()
     source: str | dict[str, str] = "normal"
+    input_shapes: Shapes | None = None
     description: list[Any] | None = field(default=None, repr=False)
     model: nn.Module | None = field(default=None, repr=False)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """n of every layer; `sslth.extract` takes it as `width`."""
+        return {kept.layer.name: kept.layer.width for kept in self.layers}
 
     @property
     def kept_filters(self) -> int:
@@ -203,6 +212,7 @@ class Ticket:
             "kept_filters": self.kept_filters,
             "total_filters": self.total_filters,
             "input_shape": list(self.input_shape),
+            "input_shapes": None if self.input_shapes is None else [list(shape) for shape in self.input_shapes],
             "target_fingerprint": self.fingerprint,
             "carried_over": list(self.carry_over),
             "folded": dict(self.folds),
@@ -251,10 +261,20 @@ class Ticket:
             )
         return empty_network(self.description, {kept.layer.name: kept.layer.wiring for kept in self.layers})
 
+    def seen(self, model: nn.Module) -> nn.Module:
+        """The model as a network of one input: a copy that takes them joined where there are several."""
+        return model if self.input_shapes is None else joined(model, self.input_shapes)
+
+    def inputs_of(self, rows: Any) -> tuple[torch.Tensor, ...]:
+        """Rows [batch, *input_shape], such as a report's witness, as the inputs that the network itself takes."""
+        rows = torch.as_tensor(rows)
+        rows = rows[None] if rows.dim() == len(self.input_shape) else rows
+        return (rows,) if self.input_shapes is None else split_rows(rows, self.input_shapes)
+
     def plain_target(self, model: nn.Module) -> nn.Module:
         """The model's plain form, with this ticket's folds; InvalidInputError unless names and shapes are the ticket's.
 
-        A float64 copy without batch norm: what the ticket approximates, layer by layer.
+        A float64 copy without batch norm: what the ticket approximates, layer by layer. It takes several inputs joined.
         """
         if not isinstance(model, nn.Module):
             raise InvalidInputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
@@ -274,7 +294,7 @@ class Ticket:
                     f"this is not the ticket's network: layer {name!r} is {_short(found[name])}, "
                     f"but the ticket's is {_short(mine[name])}"
                 )
-        return plain
+        return self.seen(plain)
 
 
 def _short(wiring: Wiring) -> str:

@@ -17,6 +17,8 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from sslth.cnn.index_codec import decode_blocks, encode_blocks
+from sslth.cnn.joined import Shapes
+from sslth.cnn.json_fields import size, sizes, typed
 from sslth.cnn.kept_layer import KeptLayer
 from sslth.cnn.layers import KINDS, OWN, Layer, PaddingMode, Wiring
 from sslth.cnn.sequential import check_runs
@@ -30,6 +32,7 @@ from sslth.subset_sum.random_weights import FORMAT_VERSION, MAX_LAYERS
 __all__ = ["load_ticket", "read_metadata", "save_ticket", "sealed", "ticket_bytes"]
 
 _KEY = "sslth"
+_VERSION, _UNEVEN_VERSION = 1, 2  # the second allows layers of a drawn random network to have widths of their own
 _FORMAT = "sslth-ticket"
 _LARGEST_TENSOR = 1 << 31
 _UNSEALED = "0" * 64  # stands where the checksum goes, while it is computed
@@ -77,11 +80,12 @@ def ticket_bytes(ticket: Ticket) -> bytes:
             tensors[name] = values
     metadata = {
         "format": _FORMAT,
-        "version": 1,
+        "version": _UNEVEN_VERSION if _is_uneven(ticket) else _VERSION,
         "generator": FORMAT_VERSION,
         "seed": ticket.seed,
         "width": ticket.width,
         "input_shape": ticket.input_shape,
+        **({} if ticket.input_shapes is None else {"input_shapes": ticket.input_shapes}),
         "fingerprint": ticket.fingerprint,
         "settings": ticket.settings,
         "network": ticket.description,
@@ -94,6 +98,11 @@ def ticket_bytes(ticket: Ticket) -> bytes:
     }
     text = json.dumps(metadata, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return sealed(bytes(save_safetensors(tensors, {_KEY: text})))
+
+
+def _is_uneven(ticket: Ticket) -> bool:
+    """Whether layers differ in width; in a random network of the reader's own they always could."""
+    return isinstance(ticket.source, str) and any(kept.layer.width != ticket.width for kept in ticket.layers)
 
 
 def sealed(content: bytes) -> bytes:
@@ -182,17 +191,18 @@ def read_metadata(content: bytes) -> dict[str, Any]:
 def _parse(content: bytes, cls: type[_T]) -> _T:
     tensors = load_safetensors(content)
     metadata = read_metadata(content)
-    if metadata.get("version") != 1 or metadata.get("generator") != FORMAT_VERSION:
+    version = metadata.get("version")
+    if version not in (_VERSION, _UNEVEN_VERSION) or metadata.get("generator") != FORMAT_VERSION:
         raise TicketFileError(
-            f"the ticket has format version {metadata.get('version')} and generator version "
-            f"{metadata.get('generator')}; this sslth reads version 1 and {FORMAT_VERSION}"
+            f"the ticket has format version {version} and generator version {metadata.get('generator')}; "
+            f"this sslth reads versions {_VERSION} and {_UNEVEN_VERSION}, and {FORMAT_VERSION}"
         )
     stored, blank = _checksum(content)
     if stored != hashlib.sha256(blank).hexdigest():
         raise TicketFileError("the ticket does not match its checksum: the file was changed or damaged")
     source = _source(metadata["source"])
     law = source if isinstance(source, str) else OWN
-    layers = [_layer(item, law) for item in _typed(metadata, "layers", list)]
+    layers = [_layer(item, law) for item in typed(metadata, "layers", list)]
     names = [layer.name for layer in layers]
     if not layers or len(set(names)) != len(names):
         raise TicketFileError("the ticket has no layers, or two of the same name")
@@ -201,33 +211,52 @@ def _parse(content: bytes, cls: type[_T]) -> _T:
     if set(tensors) != expected:
         wrong = sorted(set(tensors) ^ expected)[0]
         raise TicketFileError(f"the tensor {wrong!r} is missing from the ticket, or does not belong there")
-    shape = tuple(_size(value, "input_shape") for value in _typed(metadata, "input_shape", list))
+    shape = tuple(size(value, "input_shape") for value in typed(metadata, "input_shape", list))
     if math.prod(shape) > _LARGEST_TENSOR:
         raise TicketFileError(f"the ticket's 'input_shape' {shape} is larger than any network takes")
+    shapes = _input_shapes(metadata, shape)
+    even = version == _VERSION and law != OWN
     for number, layer in enumerate(layers):
-        if layer.index != number or (layer.width != metadata["width"] and law != OWN):
+        if layer.index != number or (layer.width != metadata["width"] and even):
             raise TicketFileError(f"layer {layer.name} of the ticket has another number or width than the ticket says")
+    widths = {layer.width for layer in layers}
+    if version == _UNEVEN_VERSION and (law == OWN or len(widths) == 1 or max(widths) != metadata["width"]):
+        raise TicketFileError("the ticket's version says that its layers differ in width, but its widths do not fit")
     description = metadata["network"]
     if description is not None:
         check_runs(description, {layer.name: layer.wiring for layer in layers}, shape)
-    seed = _size(metadata["seed"], "seed", smallest=0, largest=2**64 - 1)
+    seed = size(metadata["seed"], "seed", smallest=0, largest=2**64 - 1)
     low, high = _box(metadata, tensors, "low", shape), _box(metadata, tensors, "high", shape)
     if (low > high).any():
         raise TicketFileError("the ticket's 'low' is above its 'high'")
     return cls(
         seed=seed,
-        width=_size(metadata["width"], "width", largest=_WIDEST),
+        width=size(metadata["width"], "width", largest=_WIDEST),
         layers=tuple(_kept(layer, number, tensors) for number, layer in enumerate(layers)),
         low=low,
         high=high,
         input_shape=shape,
-        fingerprint=_typed(metadata, "fingerprint", str),
-        settings=_typed(metadata, "settings", dict),
+        fingerprint=typed(metadata, "fingerprint", str),
+        settings=typed(metadata, "settings", dict),
         folds=_folds(metadata, names),
         carry_over=_names(metadata, "carry_over"),
         source=source,
+        input_shapes=shapes,
         description=description,
     )
+
+
+def _input_shapes(metadata: dict[str, Any], joined: tuple[int, ...]) -> Shapes | None:
+    """The shapes of several inputs, which together have the size of the joined one."""
+    if "input_shapes" not in metadata:
+        return None
+    listed = typed(metadata, "input_shapes", list)
+    if not listed or not all(isinstance(shape, list) for shape in listed):
+        raise TicketFileError("the ticket's 'input_shapes' are not lists of sizes")
+    shapes = tuple(tuple(size(value, "input_shapes") for value in shape) for shape in listed)
+    if (sum(math.prod(shape) for shape in shapes),) != joined:
+        raise TicketFileError(f"the ticket's 'input_shapes' do not add up to its 'input_shape' {joined}")
+    return shapes
 
 
 def _source(value: Any) -> str | dict[str, str]:
@@ -241,30 +270,30 @@ def _source(value: Any) -> str | dict[str, str]:
 def _layer(item: Any, law: str) -> Layer:
     if not isinstance(item, dict):
         raise TicketFileError("a layer of the ticket is not an object")
-    name = _typed(item, "name", str)
-    kind = _typed(item, "kind", str)
+    name = typed(item, "name", str)
+    kind = typed(item, "kind", str)
     if kind not in KINDS:
         raise TicketFileError(f"layer {name} of the ticket is of the unknown kind {kind[:40]!r}")
-    padding_mode: PaddingMode = _typed(item, "padding_mode", str)
+    padding_mode: PaddingMode = typed(item, "padding_mode", str)
     if padding_mode not in get_args(PaddingMode):
         raise TicketFileError(f"layer {name} of the ticket has the unknown padding mode {padding_mode[:40]!r}")
     rank = int(kind[-2]) if kind.endswith("d") else 2
     transposed = kind.startswith("conv_transpose")
     padding = item["padding"]
     if padding not in ("same", "valid"):
-        padding = _sizes(item, "padding", rank, smallest=0)
+        padding = sizes(item, "padding", rank, smallest=0)
     wiring = Wiring(
         kind,
-        _size(item["in_channels"], "in_channels"),
-        _size(item["out_channels"], "out_channels"),
-        _typed(item, "bias", bool),
-        _sizes(item, "kernel_size", rank),
-        _sizes(item, "stride", rank),
+        size(item["in_channels"], "in_channels"),
+        size(item["out_channels"], "out_channels"),
+        typed(item, "bias", bool),
+        sizes(item, "kernel_size", rank),
+        sizes(item, "stride", rank),
         padding,
         padding_mode,
-        _sizes(item, "dilation", rank),
-        _size(item["groups"], "groups"),
-        _sizes(item, "output_padding", rank if transposed else 0, smallest=0),
+        sizes(item, "dilation", rank),
+        size(item["groups"], "groups"),
+        sizes(item, "output_padding", rank if transposed else 0, smallest=0),
     )
     alone = Wiring(wiring.kind, wiring.in_channels, wiring.out_channels, wiring.has_bias)
     if kind == "batch_norm":
@@ -282,18 +311,18 @@ def _layer(item: Any, law: str) -> Layer:
     gain = item["gain"]
     if not isinstance(gain, float) or not 2.0**-500 <= gain <= 2.0**500:
         raise TicketFileError(f"layer {name} of the ticket has the gain {gain!r}; it must be a positive number")
-    constants = _size(item["constants"], "constants", smallest=0, largest=2 * _WIDEST)
-    added = "added_bias" in item and _typed(item, "added_bias", bool)
+    constants = size(item["constants"], "constants", smallest=0, largest=2 * _WIDEST)
+    added = "added_bias" in item and typed(item, "added_bias", bool)
     if (wiring.has_bias or added) != (constants > 0) or (wiring.has_bias and added):
         raise TicketFileError(f"layer {name} of the ticket has a bias without constants, or constants without a bias")
     tap_constants, tap_value = _constant_channel(item, wiring)
     return Layer(
         name=name,
-        index=_size(item["index"], "index", smallest=0, largest=MAX_LAYERS - 1),
+        index=size(item["index"], "index", smallest=0, largest=MAX_LAYERS - 1),
         wiring=wiring,
-        width=_size(item["width"], "width", largest=_WIDEST),
+        width=size(item["width"], "width", largest=_WIDEST),
         constants=constants,
-        nonnegative=_typed(item, "nonnegative", bool),
+        nonnegative=typed(item, "nonnegative", bool),
         gain=gain,
         law=law,
         tap_constants=tap_constants,
@@ -311,7 +340,7 @@ def _constant_channel(item: dict[str, Any], wiring: Wiring) -> tuple[int, float]
     value = item["tap_value"]
     if not isinstance(value, float) or not 2.0**-200 <= value <= 2.0**200 or math.frexp(value)[0] != 0.5:
         raise TicketFileError(f"layer {name} of the ticket has the 'tap_value' {str(value)[:40]}, not a power of two")
-    return _size(item["tap_constants"], "tap_constants", largest=_WIDEST), value
+    return size(item["tap_constants"], "tap_constants", largest=_WIDEST), value
 
 
 def _kept(layer: Layer, number: int, tensors: dict[str, npt.NDArray[Any]]) -> KeptLayer:
@@ -341,37 +370,15 @@ def _box(
     return values.copy()
 
 
-def _typed(item: dict[str, Any], key: str, kind: type[Any]) -> Any:
-    value = item[key]
-    if not isinstance(value, kind):
-        raise TicketFileError(f"the ticket's {key!r} is a {type(value).__name__}, not a {kind.__name__}")
-    return value
-
-
-def _size(value: Any, key: str, smallest: int = 1, largest: int = 1 << 31) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not smallest <= value <= largest:
-        raise TicketFileError(
-            f"the ticket's {key!r} is {str(value)[:40]}, not a whole number from {smallest} to {largest}"
-        )
-    return value
-
-
-def _sizes(item: dict[str, Any], key: str, count: int, smallest: int = 1) -> tuple[int, ...]:
-    value = _typed(item, key, list)
-    if len(value) != count:
-        raise TicketFileError(f"the ticket's {key!r} has {len(value)} entries, not {count}")
-    return tuple(_size(entry, key, smallest) for entry in value)
-
-
 def _names(metadata: dict[str, Any], key: str) -> tuple[str, ...]:
-    value = _typed(metadata, key, list)
+    value = typed(metadata, key, list)
     if not all(isinstance(name, str) and name for name in value):
         raise TicketFileError(f"the ticket's {key!r} is not a list of names")
     return tuple(value)
 
 
 def _folds(metadata: dict[str, Any], layers: list[str]) -> dict[str, str]:
-    value: dict[str, str] = _typed(metadata, "folds", dict)
+    value: dict[str, str] = typed(metadata, "folds", dict)
     if any(layer not in layers or norm in layers for norm, layer in value.items()):
         raise TicketFileError("the ticket's 'folds' name layers that it does not have")
     return value

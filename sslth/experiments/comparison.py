@@ -75,7 +75,7 @@ def outputs_of(network: nn.Module, inputs: Tensor) -> Tensor:
             tensors = tensors_of(network(inputs[start : start + _BATCH]))
             if tensors is None:
                 raise InvalidInputError("the network returns something else than tensors")
-            parts.append(torch.cat([tensor.flatten(1) for tensor in tensors], dim=1))
+            parts.append(torch.cat([tensor.reshape(len(tensor), -1) for tensor in tensors], dim=1))
     return torch.cat(parts)
 
 

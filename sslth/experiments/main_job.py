@@ -6,7 +6,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,12 +24,15 @@ from sslth.cnn.layers import find_layers, kernel_and_bias
 from sslth.cnn.progress import report_progress
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.ticket_file import ticket_bytes
+from sslth.cnn.width_plan import WidthPlan
 from sslth.errors import InvalidInputError
 from sslth.experiments.comparison import compare
+from sslth.experiments.deployed_size import deployed_sizes, deployed_table
 from sslth.experiments.error_vs_width import error_vs_width
 from sslth.experiments.figure_style import figure_to_png
 from sslth.experiments.figures import draw_error_vs_width, draw_layer_errors
 from sslth.experiments.kernel_figures import draw_kept_filters, draw_kernel_comparison
+from sslth.experiments.planned import planned_and_reached, planned_lines
 from sslth.experiments.report import write_report
 from sslth.experiments.store import Store
 from sslth.subset_sum.files import write_bytes
@@ -45,7 +48,7 @@ def run_main_job(
     labels: Tensor | None,
     *,
     out: Path,
-    width: int,
+    width: int | None,
     seed: int,
     low: Any,
     high: Any,
@@ -53,7 +56,10 @@ def run_main_job(
     command: str,
     solver: str = "auto",
     gain: float | None = None,
+    target_error: float | None = None,
+    time_limit: float | None = None,
     max_kept: int | None = None,
+    max_bytes: int | str | None = None,
     calibration: Tensor | None = None,
     compensate: bool = True,
     source: Any = None,
@@ -63,15 +69,18 @@ def run_main_job(
     jobs: int | None = None,
     with_widths: bool = False,
     restart: bool = False,
+    slope_steps: int = 20,
     progress: bool = True,
+    on_plan: Callable[[WidthPlan], object] = lambda _plan: None,
     stages: dict[str, float] | None = None,
 ) -> dict[str, Any]:
     """Make a ticket of the model and everything that a person wants to see of it; returns `summary.json`'s content.
 
     Leaves in `out`: target.safetensors, ticket.safetensors, summary.json, report.html, layer_errors.png,
     kept_filters.png, kernels.png and, `with_widths`, error_vs_width.png with its store. `inputs` [m, ...] are what
-    both networks are compared on; `stages` are seconds already spent, such as on training. In the summary `low` and
-    `high` are numbers, or [least, largest] entry of an array.
+    both networks are compared on; `stages` are seconds already spent, such as on training; `on_plan` sees the plan of
+    widths, if one is asked for, before the extraction. In the summary `low` and `high` are numbers, or [least, largest]
+    entry of an array.
     """
     out = Path(out)
     _make_folder(out)
@@ -81,12 +90,19 @@ def run_main_job(
             leftover.unlink()
         _forget_blocks(out)
     seconds = dict(stages or {})
+    planned: list[WidthPlan] = []
+
+    def show_plan(plan: WidthPlan) -> None:
+        planned.append(plan)
+        on_plan(plan)
+
     with report_progress(progress) as report:
         with _timed(seconds, "extract"):
             ticket = extract(
                 model, inputs, width, seed, solver=solver, low=low, high=high, device=device, progress=report,
                 gain=gain, max_kept=max_kept, memory=memory, jobs=jobs, calibration=calibration, compensate=compensate,
-                source=source, carry_over=carry_over, _blocks=out / "blocks.db",
+                source=source, carry_over=carry_over, target_error=target_error, time_limit=time_limit,
+                max_bytes=max_bytes, _blocks=out / "blocks.db", _show_plan=show_plan,
             )  # fmt: skip
             target = save_safetensors(
                 {name: values.detach().cpu().contiguous().clone() for name, values in model.state_dict().items()}
@@ -94,9 +110,20 @@ def run_main_job(
             write_bytes(out / "target.safetensors", target)
             ticket.save(out / "ticket.safetensors")
         with _timed(seconds, "certify"):
-            certificate = certify(ticket, model, device=device, data=inputs, starts=256, steps=200, progress=report)
+            certificate = certify(
+                ticket,
+                model,
+                device=device,
+                data=inputs,
+                starts=256,
+                steps=200,
+                slope_steps=slope_steps,
+                progress=report,
+            )
         with _timed(seconds, "compare"):
             comparison = compare(model, ticket, inputs, labels)
+        with _timed(seconds, "measure_sizes"):
+            deployed = deployed_sizes(ticket, model, inputs)
         pictures: dict[str, bytes] = {}
         if with_widths:
             with _timed(seconds, "error_vs_width"), Store(store_path) as store:
@@ -119,11 +146,14 @@ def run_main_job(
         "float32_error": certificate.float32_error if math.isfinite(certificate.float32_error) else None,
         "kernel_error": certificate.kernel_error,
         "gain": {kept.layer.name: kept.layer.gain for kept in ticket.layers},
-        "width": width,
+        "width": ticket.width,
+        "narrowest": min(ticket.widths.values()),
+        "plan": planned_and_reached(planned[0], ticket, seconds["extract"]) if planned else None,
         "kept_filters": ticket.kept_filters,
         "total_filters": ticket.total_filters,
         "ticket_bytes": len(ticket_bytes(ticket)),
         "target_bytes": len(target),
+        "deployed": deployed,
         "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
         "versions": _versions(),
         "seed": seed,
@@ -157,6 +187,9 @@ def summary_table(summary: dict[str, Any]) -> str:
         return "not measured" if value is None else f"{100 * value:.2f} %"
 
     upper = summary["certified_upper"]
+    widths = f"{summary['width']:,}"
+    if summary["narrowest"] != summary["width"]:
+        widths = f"{summary['narrowest']:,} to {widths}"
     lines = {
         "accuracy, target": percent(summary["target_accuracy"]),
         "accuracy, ticket": percent(summary["ticket_accuracy"]),
@@ -165,11 +198,13 @@ def summary_table(summary: dict[str, Any]) -> str:
         "largest output error seen": f"{summary['max_output_error']:.2e}",
         "attained by search": f"{summary['attained_lower']:.2e}",
         "proved upper bound": f"none: {summary['certified_upper_reason']}" if upper is None else f"{upper:.2e}",
-        "kept filters": f"{summary['kept_filters']:,} of {summary['total_filters']:,} (width {summary['width']:,})",
+        "kept filters": f"{summary['kept_filters']:,} of {summary['total_filters']:,} (width {widths})",
+        **({} if summary["plan"] is None else planned_lines(summary["plan"])),
         "ticket file": f"{summary['ticket_bytes']:,} bytes",
         "seconds": ", ".join(f"{stage} {spent:.1f}" for stage, spent in summary["seconds"].items()),
     }
-    return "\n".join(f"{name:26s} {value}" for name, value in lines.items())
+    text = "\n".join(f"{name:26s} {value}" for name, value in lines.items())
+    return f"{text}\n\n{deployed_table(summary['deployed'])}"
 
 
 def _draw(model: nn.Module, ticket: Ticket, certificate: Report) -> dict[str, bytes]:

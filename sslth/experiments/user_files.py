@@ -8,6 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sslth.cnn.joined import join_rows
 from sslth.errors import InvalidInputError
 
-__all__ = ["load_array", "load_corner", "load_network", "load_source", "load_state_dict"]
+__all__ = ["build_network", "load_array", "load_corner", "load_network", "load_rows", "load_source", "load_state_dict"]
 
 
 def load_network(path: Path, arch: str) -> nn.Module:
@@ -30,7 +32,7 @@ def load_network(path: Path, arch: str) -> nn.Module:
         If the file cannot be read, the callable cannot be found or called, or the weights do not fit.
     """
     state = load_state_dict(path)
-    network = _build(arch)
+    network = build_network(arch)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -71,7 +73,37 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     return array
 
 
-def _build(arch: str) -> nn.Module:
+def load_rows(path: Path, shapes: tuple[tuple[int, ...], ...]) -> Tensor:
+    """Inputs float32[rows, *shape] from a .npy file; from an .npz of an array an input, joined, for several."""
+    if len(shapes) == 1:
+        array = load_array(path)
+        if array.shape[1:] != shapes[0] or array.ndim != len(shapes[0]) + 1:
+            raise InvalidInputError(
+                f"{path} has shape {array.shape}; inputs of shape {shapes[0]} are needed, one a row"
+            )
+        return torch.from_numpy(array.astype("float32"))
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = [archive[name] for name in getattr(archive, "files", ())]
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, BadZipFile) as error:
+        raise InvalidInputError(f"cannot read inputs from {path}: {_one_line(error)}") from None
+    if any(array.dtype.kind not in "biuf" or not np.isfinite(array).all() for array in arrays):
+        raise InvalidInputError(f"{path} must hold finite numbers only")
+    if len(arrays) != len(shapes):
+        raise InvalidInputError(
+            f"{path} holds {len(arrays)} arrays; write an .npz with one for each of {len(shapes)} inputs"
+        )
+    return join_rows([torch.from_numpy(array.astype("float32")) for array in arrays], shapes, str(path))
+
+
+def build_network(arch: str) -> nn.Module:
+    """The network that `arch` ("module:callable") makes, with the weights it comes with.
+
+    Raises
+    ------
+    InvalidInputError
+        If the callable cannot be found, fails, or gives something else than a module.
+    """
     module_name, separator, attribute = arch.partition(":")
     if not separator or not module_name or not attribute:
         raise InvalidInputError(f"--arch is {arch!r}; write module:callable, such as sslth.networks:small_cnn")
@@ -92,12 +124,13 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def load_corner(text: str, option: str) -> float | npt.NDArray[np.float64]:
-    """A corner of the box of inputs: a number, or an array from a .npy file."""
+def load_corner(text: str, option: str) -> float | tuple[float, ...] | npt.NDArray[np.float64]:
+    """A corner of the box of inputs: a number, numbers with commas, one an input, or an array from a .npy file."""
     if text.endswith(".npy"):
         return load_array(Path(text)).astype(np.float64)
     try:
-        return float(text)
+        parts = tuple(float(part) for part in text.split(","))
+        return parts if len(parts) > 1 else parts[0]
     except ValueError:
         raise InvalidInputError(f"{option} is {text!r}; write a number or the name of a .npy file") from None
 

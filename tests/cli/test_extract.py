@@ -276,3 +276,61 @@ def test_a_random_network_on_disk(weights: Path, tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert len(stored["source"]["sha256"]) == 64
     assert [layer["width"] for layer in stored["layers"]] == [8, 8, 8]
+
+
+def planned(weights: Path, out: Path, *more: str) -> int:
+    return main(["extract", str(weights / "target.safetensors"), *ARCH, "--out", str(out), *more])
+
+
+def test_a_plan_is_printed_first_and_stands_beside_what_was_reached(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert planned(weights, tmp_path / "out", "--target-error", "0.2", "--width", "3000") in (0, 1)
+    printed = capsys.readouterr()
+    assert printed.err.startswith("plan for target_error 0.2")
+    assert "predicted" in printed.out
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    plan = summary["plan"]
+    assert plan["asked"] == {"target_error": 0.2, "width": 3000}
+    assert set(plan["predicted"]) == set(plan["reached"]) == {"error", "seconds", "bytes"}
+    assert plan["predicted"]["error"] <= 0.2
+    assert plan["reached"]["bytes"] == summary["ticket_bytes"]
+    assert plan["widths"] == {layer["name"]: layer["width"] for layer in summary["layers"]}
+    assert summary["settings"]["plan"]["reached"]["error"] == plan["reached"]["error"]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Planned and reached" in page
+    ticket = sslth.Ticket.load(tmp_path / "out" / "ticket.safetensors")
+    assert ticket.widths == plan["widths"]
+
+
+def test_a_wish_that_was_not_reached_is_status_1(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sslth.cnn.width_law import SearchLaw
+
+    error = SearchLaw.error
+    monkeypatch.setattr(SearchLaw, "error", lambda self, n, d=None: error(self, n, d) / 30)  # a law that is too bold
+    assert planned(weights, tmp_path / "out", "--target-error", "0.01", "--quiet") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("sslth: not reached: the output error is ")
+    assert "target_error is 0.01" in said
+    assert "are predicted to do it" in said
+    assert said.count("\n") == 1
+    assert (tmp_path / "out" / "ticket.safetensors").exists()
+
+
+def test_impossible_wishes_are_one_line_and_status_2(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wish in (
+        ("--target-error", "0"),
+        ("--target-error", "nan"),
+        ("--target-error", "1e-30"),
+        ("--max-bytes", "10"),
+        ("--time-limit", "0"),
+    ):
+        assert planned(weights, tmp_path / "out", *wish) == 2, wish
+        said = capsys.readouterr().err
+        assert said.startswith("sslth: "), wish
+        assert said.count("\n") == 1, said
+    assert not (tmp_path / "out" / "ticket.safetensors").exists()

@@ -162,7 +162,8 @@ def put(layer: dict[str, Any], weight: np.ndarray, inputs: int, channel: int, to
 def merged_kernels(path: str | Path) -> dict[str, Kernels]:
     """By layer: "positive", and where the layer has them "negative", "bias", "taps", float64."""
     metadata, tensors = read_file(path)
-    assert (metadata["format"], metadata["version"], metadata["generator"]) == ("sslth-ticket", 1, 1)
+    assert (metadata["format"], metadata["generator"]) == ("sslth-ticket", 1)
+    assert metadata["version"] in (1, 2)
     assert metadata["source"] in ("normal", "uniform", "kaiming")
     result = {}
     for number, layer in enumerate(metadata["layers"]):

@@ -79,6 +79,14 @@ def test_codec_round_trip(blocks: list[set[int]]) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(arrays, decoded, strict=True))
 
 
+def test_codec_in_stretches_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    blocks = [np.flatnonzero(rng.random(3000) < share).astype(np.uint32) for share in (0.3, 0.0, 0.003, 0.9)]
+    whole = encode_blocks(blocks)[0]
+    monkeypatch.setattr("sslth.cnn.index_codec._STRETCH", 7)
+    assert np.array_equal(encode_blocks(blocks)[0], whole)
+
+
 @pytest.mark.parametrize(
     ("data", "counts", "message"),
     [

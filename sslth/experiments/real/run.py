@@ -13,7 +13,7 @@ from sslth.experiments.real.cases import detector_cases, scenes, tracker_case
 from sslth.experiments.real.comparisons import compare_faces, compare_pitch
 from sslth.experiments.real.figures import draw_faces, draw_pitch
 from sslth.experiments.real.sounds import synthetic_sounds
-from sslth.experiments.real.tickets import BEAM, make_ticket, measure
+from sslth.experiments.real.tickets import make_ticket, measure
 from sslth.experiments.real.wheels import CREPE_WHEEL, MTCNN_WHEEL, PICTURES_WHEEL
 from sslth.subset_sum.files import write_bytes
 
@@ -70,7 +70,7 @@ def run_real(
     draw_faces(seen, out / "faces.png")
     draw_pitch(heard, out / "pitch.png")
     results: dict[str, Any] = {
-        "solver": f"sorted_pursuit, beam {BEAM}",
+        "solver": made[0].ticket.settings["solver"],
         "wheels": [wheel.requirement for wheel in (MTCNN_WHEEL, CREPE_WHEEL, PICTURES_WHEEL)],
         "smallest_face_pixels": SMALLEST_FACE,
         "faces": [one.as_json() for one in seen],

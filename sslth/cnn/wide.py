@@ -1,0 +1,230 @@
+"""Blocks of any width: large filters are drawn, decided and forgotten in the order of their numbers; small ones stay.
+
+Sign pursuit needs falling scales only towards its end, where the residual comes down with them. So one pass over the
+scales, a number a filter, tells those that stay (see `WideBlock.small_rows`), and all others go by as they come.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import erfinv
+
+from sslth.cnn.layers import OWN
+from sslth.cnn.random_layer import Block
+from sslth.errors import InvalidInputError
+from sslth.subset_sum.kernels.sign_tile import sign_tile
+from sslth.subset_sum.kernels.split_scales import split_scales
+
+__all__ = [
+    "SORTED_AT_MOST",
+    "KeptNumbers",
+    "Tile",
+    "WideBlock",
+    "bytes_of_wide_block",
+    "empty_rows",
+    "is_wide",
+    "one_ahead",
+]
+
+Filters = npt.NDArray[np.uint32]
+Scales = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
+
+SORTED_AT_MOST = 1 << 18  # filters: above it, to sort them takes longer than to draw their rows, and 64 bytes each
+_SMALL_ROWS = 1 << 16
+_SMALL_A_DIMENSION = 32
+_FEWEST_IN_A_STRETCH = 256  # filters: what a tile may lack
+_HELD = 1 << 18  # kept numbers, before they go to a file
+_BYTES_A_SMALL_FILTER = 64  # number, length, their sorted copies, the order
+
+
+class Tile(NamedTuple):
+    """Filters of one block and sign, uint32[k], |v_t| float32[k] and U[:, t] float32[k, d]."""
+
+    filters: Filters
+    scales: Scales
+    rows: npt.NDArray[np.float32]
+
+
+def is_wide(block: Block) -> bool:
+    """Whether the block is decided in the order of its filters' numbers: never for weights that the reader brought."""
+    return block.size > SORTED_AT_MOST and block.layer.law != OWN
+
+
+def bytes_of_wide_block(width: int, d: int, tile_entries: int) -> int:
+    """What deciding a block of 2 width filters takes, less the last solver: kept numbers, small filters, two tiles."""
+    return 4 * width + 2 * _BYTES_A_SMALL_FILTER * _small_rows(d) + 2 * 4 * tile_entries
+
+
+def _small_rows(d: int) -> int:
+    return max(_SMALL_ROWS, _SMALL_A_DIMENSION * d)
+
+
+@dataclass(frozen=True)
+class WideBlock:
+    """One sign of a block, as tiles of its large filters; what is small is left behind, sorted.
+
+    Parameters
+    ----------
+    block : Block
+    sign : int
+    tile_rows : int
+        At most so many filters come at a time.
+    """
+
+    block: Block
+    sign: int
+    tile_rows: int
+
+    @property
+    def small_rows(self) -> int:
+        """About how many filters of the sign stay: 65,536, or 32 d."""
+        return _small_rows(self.block.d)
+
+    @property
+    def edge(self) -> np.float32:
+        """The |v_t| below which a filter stays, a function of width, d and law; eight bits, the same everywhere."""
+        share = min(1.0, 2 * self.small_rows / self.block.size)
+        length = math.sqrt(3.0) * share if self.block.layer.law == "uniform" else math.sqrt(2.0) * float(erfinv(share))
+        mantissa, exponent = math.frexp(min(length, 16.0))
+        return np.float32(math.ldexp(round(math.ldexp(mantissa, 8)), exponent - 8))
+
+    def tiles(self, small: list[tuple[Filters, Scales]], buffers: int = 1) -> Generator[Tile, None, None]:
+        """Yield all large filters; at the end `small` holds the others' numbers and |v_t|, in stretches.
+
+        The rows of a tile are overwritten when `buffers` more have been drawn. Without memory for the buffers tiles
+        halve, which is said once.
+        """
+        d, sign, edge = self.block.d, np.float32(self.sign), self.edge
+        rows = empty_rows(lambda size: np.empty((buffers, size, d), dtype=np.float32), self.tile_rows)
+        size = rows.shape[1]
+        first, number = 0, 0
+        while first < self.block.size:
+            large, lengths = np.empty(size, dtype=np.uint32), np.empty(size, dtype=np.float32)
+            count = 0
+            while first < self.block.size and (count == 0 or size - count >= _FEWEST_IN_A_STRETCH):
+                stretch = min(size - count, self.block.size - first)
+                scales = self.block.scales(np.arange(first, first + stretch, dtype=np.uint32))
+                here, few = np.empty(stretch, dtype=np.uint32), np.empty(stretch, dtype=np.float32)
+                count, found = split_scales(scales, first, sign, edge, large, lengths, count, here, few, 0)
+                if found:
+                    small.append((here[:found].copy(), few[:found].copy()))
+                first += stretch
+            if count:
+                drawn = rows[number % buffers, :count]
+                self.block.fill(large[:count], drawn)
+                number += 1
+                yield Tile(large[:count], lengths[:count], drawn)
+
+    def decide(self, residual: FloatArray, kept: KeptNumbers, ahead: bool) -> tuple[Filters, Scales]:
+        """Sign pursuit over the large filters; returns the small ones by falling |v_t|, ties by number.
+
+        residual float64[d] is the target at first, and what is left of it afterwards. With `ahead` another thread draws
+        the next tile meanwhile; it changes nothing.
+        """
+        d = residual.size
+        small: list[tuple[Filters, Scales]] = []
+        keep, weights = np.empty(self.tile_rows, dtype=np.bool_), np.empty(self.tile_rows)
+        total = np.empty(d)
+        tiles = self.tiles(small, 2 if ahead else 1)
+        with closing(one_ahead(tiles)) if ahead else closing(tiles) as drawn:
+            for tile in drawn:
+                k = tile.filters.size
+                sign_tile(tile.rows, tile.scales.astype(np.float64), residual, keep[:k], weights[:k], total)
+                kept.add(tile.filters[keep[:k]])
+        filters = np.concatenate([numbers for numbers, _ in small] or [np.empty(0, dtype=np.uint32)])
+        lengths = np.concatenate([part for _, part in small] or [np.empty(0, dtype=np.float32)])
+        order = np.argsort(-lengths, kind="stable")
+        return filters[order], lengths[order]
+
+
+def empty_rows(
+    allocate: Callable[[int], npt.NDArray[np.float32]], tile_rows: int, fewest: int = 1
+) -> npt.NDArray[np.float32]:
+    """`allocate(tile_rows)`, or of half as many rows, and so on, where there is no memory; a warning says so once."""
+    wanted = tile_rows
+    while True:
+        try:
+            rows = allocate(tile_rows)
+        except MemoryError:
+            if tile_rows <= fewest:
+                raise
+            tile_rows = max(fewest, tile_rows // 2)
+            continue
+        if tile_rows < wanted:
+            warnings.warn(
+                f"not enough memory for tiles of {wanted} filters; the search goes on with {tile_rows} at a time",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return rows
+
+
+def one_ahead(items: Iterator[Tile]) -> Generator[Tile, None, None]:
+    """The same items; another thread makes the next one while the caller has the last."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
+class KeptNumbers:
+    """Kept filter numbers in rising order: in memory as long as they are few, then in a temporary file."""
+
+    def __init__(self) -> None:
+        self._parts: list[Filters] = []
+        self._held = self._written = 0
+        self._file: IO[bytes] | None = None
+
+    def add(self, filters: Filters) -> None:
+        """Numbers above all that were added before."""
+        self._parts.append(filters)
+        self._held += filters.size
+        if self._held >= _HELD:
+            self._spill()
+
+    def joined(self, more: Filters) -> Filters:
+        """All numbers and `more`, in any order, sorted: 4 bytes each, and the only copy of them in memory."""
+        held = np.concatenate([*self._parts, more])
+        result = np.empty(self._written + held.size, dtype=np.uint32)
+        if self._file is not None:
+            self._file.seek(0)
+            for start in range(0, self._written, _HELD):
+                part = np.fromfile(self._file, dtype=np.uint32, count=min(_HELD, self._written - start))
+                result[start : start + part.size] = part
+        result[self._written :] = held
+        result.sort()
+        return result
+
+    def _spill(self) -> None:
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="sslth-kept-")  # noqa: SIM115 - closed by __exit__
+            np.concatenate(self._parts).tofile(self._file)
+        except OSError as error:
+            raise InvalidInputError(
+                f"cannot write kept filters to {tempfile.gettempdir()} ({error.strerror or error}); set TMPDIR"
+            ) from None
+        self._written += self._held
+        self._parts, self._held = [], 0
+
+    def __enter__(self) -> KeptNumbers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
