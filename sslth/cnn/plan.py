@@ -118,22 +118,29 @@ def free_gain(solver: Searcher, norms: FloatArray, bias_norm: float, width: int,
 
 
 def _piloted(plan: LayerPlan, norms: FloatArray, seed: int, max_kept: int, solver: Searcher) -> LayerPlan:
-    """Few rows reach less far: try some gains on the largest block and keep the best."""
+    """Few rows reach less far: try some gains on the largest block and the longest bias, and keep the best."""
     longest = float(norms.max(initial=0.0))
     if longest == 0.0:
         return plan
-    channel = int(norms.argmax())
     best, best_error = plan, math.inf
     for factor in _PILOT_FACTORS:
         gain = min(plan.layer.gain, few_rows_gain(longest, plan.layer.wiring.d, factor))
         trial = replace(plan, layer=replace(plan.layer, gain=gain))
-        task = next(t for t in trial.tasks(seed) if t.block.channel == channel and not t.block.is_constant)
-        filters = search(task, solver, max_kept)
-        total = task.block.total(filters)
-        error = float(np.linalg.norm(total - task.target) / np.linalg.norm(task.target))
+        tasks = trial.tasks(seed)
+        kernels, biases = ([t for t in tasks if t.block.is_constant == constant] for constant in (False, True))
+        error = _length_missed(kernels, solver, max_kept) * math.sqrt(plan.layer.wiring.inputs_per_group)
+        error = math.hypot(error, _length_missed(biases, solver, max_kept)) / gain  # as inputs near 1 would feel it
         if error < best_error:
             best, best_error = trial, error
     return best
+
+
+def _length_missed(tasks: Sequence[Task], solver: Searcher, max_kept: int) -> float:
+    """What the kept filters leave of the longest target."""
+    if not tasks:
+        return 0.0
+    task = max(tasks, key=lambda task: float(np.linalg.norm(task.target)))
+    return float(np.linalg.norm(task.block.total(search(task, solver, max_kept)) - task.target))
 
 
 def bytes_of_block(solver: Searcher) -> Callable[[int, int], int]:
@@ -187,7 +194,12 @@ def search_all(
 
 
 def search(task: Task, solver: Searcher, max_kept: int | None) -> Filters:
-    """Return the kept filters of one block, sorted."""
+    """Return the kept filters of one block, sorted.
+
+    A bias block may keep as many times more than `max_kept` as it has more filters: a long bias has no other way.
+    """
+    if max_kept is not None:
+        max_kept *= max(1, task.block.size // task.block.layer.filters_per_channel)
     if not task.target.any():
         return np.empty(0, dtype=np.uint32)
     if isinstance(solver, TiledSearch) and max_kept is None:
