@@ -11,6 +11,7 @@ import typer
 import sslth
 from sslth.cli.certify import certify
 from sslth.cli.check import check
+from sslth.cli.compare import compare
 from sslth.cli.extract import extract
 from sslth.cli.inspect import inspect
 from sslth.cli.mine import mine
@@ -18,7 +19,7 @@ from sslth.cli.plot import plot
 from sslth.cli.reproduce import reproduce
 from sslth.cli.solve import solve
 from sslth.cli.sweep import sweep
-from sslth.errors import SslthError
+from sslth.errors import DeviceLostError, SslthError
 
 if TYPE_CHECKING:
     from sslth.theory.claims import Claim
@@ -45,6 +46,7 @@ app.command("reproduce")(reproduce)
 app.command("sweep")(sweep)
 app.command("check")(check)
 app.command("mine")(mine)
+app.command("compare")(compare)
 
 
 def _show_version(wanted: bool) -> None:
@@ -75,7 +77,7 @@ def main(arguments: list[str] | None = None, *, claims: Mapping[int, Claim] | No
         status = app(given, prog_name="sslth", standalone_mode=False, obj=claims)
     except SslthError as error:
         typer.echo(f"sslth: {' '.join(str(error).split())}", err=True)
-        return 2
+        return 1 if isinstance(error, DeviceLostError) else 2
     except _UsageError as error:
         message = " ".join(error.format_message().split())
         typer.echo(f"sslth: {message} (see --help)", err=True)
