@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.trace import tensors_of
 from sslth.errors import InvalidInputError
+from sslth.experiments.forms import wide_form_fits
 
 __all__ = ["Comparison", "compare", "outputs_of"]
 
@@ -31,6 +32,8 @@ class Comparison:
         ‖ticket - target‖₂ / ‖target‖₂ over all outputs, in float64.
     max_output_error : float
         Largest |ticket - target|, in float64.
+    form : str
+        Of the ticket: "wide", the kept filters as they stand, or "merged" where those would not fit into memory.
     """
 
     target_accuracy: float | None
@@ -38,11 +41,13 @@ class Comparison:
     agreement: float | None
     relative_output_error: float
     max_output_error: float
+    form: str = "wide"
 
 
 def compare(model: nn.Module, ticket: Ticket, inputs: Tensor, labels: Tensor | None = None) -> Comparison:
     """Run the target and the kept filters on the inputs [m, ...]; labels int64[m]."""
-    pruned = ticket.to_module(model)
+    form = "wide" if wide_form_fits(ticket) else "merged"
+    pruned = ticket.to_module(model, merged=form == "merged")
     target = copy.deepcopy(model).cpu().eval()
     own = inputs.to(next(target.parameters()).dtype)
     deployed = inputs.to(torch.float64 if own.dtype == torch.float64 else torch.float32)
@@ -64,6 +69,7 @@ def compare(model: nn.Module, ticket: Ticket, inputs: Tensor, labels: Tensor | N
         agreement=agreement,
         relative_output_error=float(difference.norm()) / size if size else float(difference.norm()),
         max_output_error=float(difference.abs().max()),
+        form=form,
     )
 
 

@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             low=0.0,
             high=1.0,
             with_widths=True,
+            slope_steps=150,
             evaluated_on=f"{len(digits.test_images)} held-out images of digits",
             command=command,
             progress=not options.quiet,

@@ -38,6 +38,8 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 
 _MOST_SERIES = len(PALETTE)
+_MOST_BARS = 16  # layers
+_MOST_NAMES = 40
 
 
 @styled
@@ -112,9 +114,10 @@ def _draw_series(axes: Axes, widths: npt.NDArray[np.int64], errors: FloatArray, 
 def draw_layer_errors(
     kernel_error: Mapping[str, float | None], *, path_or_stream: Destination | None = None, format: str | None = None
 ) -> Figure:
-    """Draw the relative kernel error of every layer as bars on a log axis, in the order given.
+    """Draw the relative kernel error of every layer on a log axis, in the order given.
 
-    A layer whose error is None, not finite or 0 has words in place of a bar.
+    Bars up to 16 layers; for more, points along the network, which stay on one screen. A layer whose error is None, not
+    finite or 0 has words in place of a bar, and a cross at the bottom in place of a point.
 
     Raises
     ------
@@ -124,6 +127,8 @@ def draw_layer_errors(
     if not kernel_error:
         raise InvalidInputError("there is no layer whose error could be drawn")
     names, errors = list(kernel_error), list(kernel_error.values())
+    if len(names) > _MOST_BARS:
+        return saved(_layer_points(names, errors), path_or_stream, format)
     figure = Figure(figsize=(7.5, 1.3 + 0.38 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     drawn = [error for error in errors if error is not None and math.isfinite(error) and error > 0]
@@ -144,3 +149,27 @@ def draw_layer_errors(
     tidy(axes)
     axes.grid(False, axis="y")
     return saved(figure, path_or_stream, format)
+
+
+def _layer_points(names: Sequence[str], errors: Sequence[float | None]) -> Figure:
+    """One point a layer, from the first to the last; as many names as there is room for."""
+    figure = Figure(figsize=(9.6, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_yscale("log")
+    shown = [(place, e) for place, e in enumerate(errors) if e is not None and math.isfinite(e) and e > 0]
+    axes.plot([place for place, _ in shown], [e for _, e in shown], color=PALETTE[0], marker=MARKERS[0], markersize=5)
+    drawn = {place for place, _ in shown}
+    others = [place for place in range(len(names)) if place not in drawn]
+    if others:
+        bottom = [0.03] * len(others)
+        axes.plot(
+            others, bottom, "x", color=PALETTE[1], transform=axes.get_xaxis_transform(), label="exact, or not measured"
+        )
+        axes.legend(loc="best", frameon=False)
+    every = math.ceil(len(names) / _MOST_NAMES)
+    axes.set_xticks(range(0, len(names), every), names[::every], rotation=60, ha="right", rotation_mode="anchor")
+    axes.tick_params(axis="x", labelsize=8.5)
+    axes.set_xlabel("layer" if every == 1 else f"layer, every {every}th named")
+    axes.set_ylabel("relative kernel error ‖K̂ − K‖₂ / ‖K‖₂,\nlargest over the input channels")
+    tidy(axes)
+    return figure

@@ -31,6 +31,7 @@ def draw_kept_filters(
     total: int,
     title: str = "",
     limit: int = 40,
+    kept: int | None = None,
     path_or_stream: Destination | None = None,
     format: str | None = None,
 ) -> Figure:
@@ -46,6 +47,8 @@ def draw_kept_filters(
         Which block.
     limit : int
         The most filters to show, those of the largest norm; of the output channels the first 16.
+    kept : int, optional
+        How many filters were kept, where `rows` are only the largest of them.
     path_or_stream, format
         See `save_figure`.
 
@@ -55,7 +58,7 @@ def draw_kept_filters(
         If `rows` is not of that shape, or not finite.
     """
     tiles = _finite(rows, 4, "kept rows")
-    kept, channels = tiles.shape[:2]
+    kept, channels = len(tiles) if kept is None else kept, tiles.shape[1]
     heading = f"{kept:,} kept of {total:,} filters" + (f" in {title}" if title else "")
     order = np.argsort(-(tiles**2).sum(axis=(1, 2, 3)), kind="stable")[:limit]
     mosaic = tiles[order, :_MOST_CHANNELS].swapaxes(0, 1)

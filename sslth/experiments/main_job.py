@@ -39,6 +39,7 @@ from sslth.subset_sum.files import write_bytes
 
 __all__ = ["run_main_job", "summary_table"]
 
+_DRAWN = 1 << 14  # kept filters of a block, those of the largest |v_t|, among which the longest are shown
 _PACKAGES = ("numpy", "scipy", "numba", "torch", "ortools", "matplotlib")
 
 
@@ -138,6 +139,7 @@ def run_main_job(
         "target_accuracy": comparison.target_accuracy,
         "ticket_accuracy": comparison.ticket_accuracy,
         "agreement": comparison.agreement,
+        "compared_form": comparison.form,
         "relative_output_error": comparison.relative_output_error,
         "max_output_error": comparison.max_output_error,
         "certified_upper": certificate.upper if certificate.reason is None else None,
@@ -217,14 +219,18 @@ def _draw(model: nn.Module, ticket: Ticket, certificate: Report) -> dict[str, by
     block, filters = kept.blocks(ticket.seed)[channel]
     scales = block.scales(filters)
     positive = scales > 0
-    rows = block.rows(filters[positive], scales[positive]).reshape(-1, wiring.outputs_per_group, *wiring.kernel_size)
+    filters, scales = filters[positive], scales[positive]
+    largest = np.sort(
+        np.argsort(-scales, kind="stable")[:_DRAWN]
+    )  # of a wide block there are too many to draw them all
+    rows = block.rows(filters[largest], scales[largest]).reshape(-1, wiring.outputs_per_group, *wiring.kernel_size)
     target = np.array(wiring.block(weight, channel))
     total = int((block.scales() > 0).sum())
     where = f"{name}, input channel {channel}"
-    approximation = rows.sum(axis=0) / kept.layer.gain
+    approximation = block.total(filters).reshape(target.shape) / kept.layer.gain
     return {
         "layer_errors": figure_to_png(draw_layer_errors(certificate.kernel_error)),
-        "kept_filters": figure_to_png(draw_kept_filters(rows, total=total, title=where)),
+        "kept_filters": figure_to_png(draw_kept_filters(rows, total=total, title=where, kept=filters.size)),
         "kernels": figure_to_png(draw_kernel_comparison(target, approximation, title=where)),
     }
 

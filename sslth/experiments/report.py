@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, Undefined
 from markupsafe import Markup
 
+from sslth.experiments.forms import FORMS
 from sslth.subset_sum.files import write_atomically
 
 __all__ = ["render_report", "write_report"]
@@ -67,7 +68,7 @@ def render_report(
     environment = Environment(
         loader=PackageLoader("sslth.experiments"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    filters = (number, whole, percent, size, box, seconds, picture)
+    filters = (number, whole, percent, size, short_size, box, seconds, milliseconds, picture)
     environment.filters.update({function.__name__: function for function in filters})
     return environment.get_template("report.html.j2").render(
         summary=summary,
@@ -76,6 +77,7 @@ def render_report(
         command=command,
         title=title,
         asked=asked,
+        forms=FORMS,
     )
 
 
@@ -110,9 +112,19 @@ def size(value: Any) -> str:
     return f"{value / unit:.3g} {name} ({int(value):,} bytes)"
 
 
+def short_size(value: Any) -> str:
+    """A number of bytes with a unit alone."""
+    return size(value).split(" (")[0]
+
+
 def seconds(value: Any) -> str:
     """A duration."""
     return f"{number(value)} s" if _is_number(value) else NOT_MEASURED
+
+
+def milliseconds(value: Any) -> str:
+    """A short duration, in seconds where it is not."""
+    return seconds(value) if not _is_number(value) or value >= 1.0 else f"{number(1000 * value)} ms"
 
 
 def box(value: Any) -> str:

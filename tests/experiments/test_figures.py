@@ -52,6 +52,7 @@ DRAWN = {
     "layers": lambda: draw_layer_errors({"conv1": 1e-4, "conv2": 2e-2, "odd": None, "inf": np.inf, "zero": 0.0}),
     "layers without errors": lambda: draw_layer_errors({"conv1": None}),
     "one layer": lambda: draw_layer_errors({"fc": 1e-3}),
+    "many layers": lambda: draw_layer_errors({f"layer{i}.conv": [1e-4 * i, None][i == 7] for i in range(90)}),
 }
 
 

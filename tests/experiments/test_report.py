@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from jinja2 import Environment, PackageLoader
 
 from sslth.errors import InvalidInputError
 from sslth.experiments.figures import draw_layer_errors, figure_to_png
@@ -37,6 +38,21 @@ SUMMARY = {
         {"name": "conv1", "kind": "conv2d", "blocks": 2, "d": 72, "width": 4096, "gain": 31.0, "kept": 1200,
          "total": 16384, "kernel_error": 1.5e-4, "signs": "+"},
     ],
+}  # fmt: skip
+DEPLOYED = {
+    "batch": 16,
+    "threads": 2,
+    "networks": {
+        "target": {"parameters": 1898, "multiply_adds": 48_000, "seconds": 2.5e-4, "runs": 7, "bytes": 8032},
+        "random": {"parameters": 9_000_000, "multiply_adds": 7_000_000_000, "seconds": None, "runs": 0,
+                   "not_timed": "too large to be drawn as a whole", "bytes": 36_000_000},
+        "wide": {"parameters": 2_345_678, "multiply_adds": 88_000_000, "seconds": 1.75, "runs": 5, "bytes": 9_400_000},
+        "merged": {"parameters": 1901, "multiply_adds": 48_001, "seconds": 2.6e-4, "runs": 7, "bytes": 8033},
+    },
+    "layers": [{"name": f"stage.{i}", **{form: {"parameters": 10 + i, "multiply_adds": 1000 + i}
+                for form in ("target", "random", "wide", "merged")}} for i in range(20)],
+    "times": {"parameters": 1235.9, "multiply_adds": 1833.3, "bytes": 1170.3},
+    "in_words": "The wide form has 1,236 times the target's weights.",
 }  # fmt: skip
 VOID = {"meta", "img", "br", "link", "hr"}
 
@@ -163,3 +179,35 @@ def test_numbers_read_well():
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(InvalidInputError, match="cannot write"):
         write_report(tmp_path / "nowhere" / "report.html", SUMMARY, {}, "make demo")
+
+
+def test_sizes_stand_side_by_side_and_say_which_form_is_large():
+    source = render_report(SUMMARY | {"deployed": DEPLOYED}, {}, "make demo")
+    words = Page(source).words
+    for said in (
+        "target network 1,898 48,000 0.25 ms 8.03 kB", "ticket, wide form 2,345,678 88,000,000 1.75 s 9.4 MB",
+        "random network 9,000,000 7,000,000,000 not run: too large to be drawn as a whole 36 MB",
+        "ticket, merged form 1,901 48,001 0.26 ms", "1,236 times the target's weights", "batch of 16", "2 threads",
+        "stage.19 29 1,019 29 1,019 29 1,019",
+    ):  # fmt: skip
+        assert said in words, said
+    assert "Neither form makes the target smaller" in words
+
+
+@pytest.mark.parametrize(("count", "opened"), [(1, True), (8, True), (9, False), (60, False)])
+def test_many_layers_are_folded(count, opened):
+    layers = [SUMMARY["layers"][0] | {"name": f"conv{i}"} for i in range(count)]
+    source = render_report(SUMMARY | {"layers": layers}, {}, "make demo")
+    assert ("<details open>" in source) is opened
+    assert source.count("<details") == 1
+    assert ("All 60 layers" in Page(source).words) is (count == 60)
+
+
+def test_pages_share_their_style():
+    loader = PackageLoader("sslth.experiments")
+    style = loader.get_source(Environment(autoescape=True), "page.css.j2")[0]
+    assert style.strip() in render_report(SUMMARY, {}, "make demo")
+    for name in ("report", "check", "reproduce"):
+        source = loader.get_source(Environment(autoescape=True), f"{name}.html.j2")[0]
+        assert 'include "page.css.j2"' in source
+        assert "font:" not in source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ import sslth
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels import best_first, pursuit
 from sslth.subset_sum.limits import Limits
+from sslth.subset_sum.solvers.beam_growth import Growth
 from sslth.subset_sum.solvers.best_first_pursuit import BestFirstPursuit
 from sslth.subset_sum.solvers.sorted_pursuit import SortedPursuit
 
@@ -102,9 +104,117 @@ def test_best_flips_takes_the_best_row_first() -> None:
     norms = (rows**2).sum(axis=1)
     residual, rounded = target.copy(), target.astype(np.float32)
     keep = np.zeros(100, dtype=np.bool_)
-    best_first.best_flips(rows, rows.astype(np.float32), norms, residual, rounded, keep, 0, 0, 100, 1)
+    order = np.argsort(norms, kind="stable")
+    lengths = np.sqrt(norms[order])
+    coarse = rows.astype(np.float32)
+    best_first.best_flips(
+        rows, coarse, norms, order, lengths, residual, rounded, keep, 0, 0, 100, steps=1, most_work=10**6
+    )
     changes = np.linalg.norm(target - rows, axis=1)
     assert np.flatnonzero(keep).tolist() == [int(changes.argmin())]
+
+
+def test_a_beam_of_one_takes_the_best_row_at_every_step() -> None:
+    """Against a plain count over all rows, with more rows than the shortlist holds."""
+    rows, target = rows_and_target(5000 if numba.config.DISABLE_JIT == 0 else 60, 6, 7)
+    growth = Growth(rows, 3.0 * target, beam=1)
+    growth.run(9, lambda *_: None)
+    residual, expected = 3.0 * target, []
+    for _ in range(growth.kept.size):
+        changes = (rows**2).sum(axis=1) - 2.0 * rows @ residual
+        changes[expected] = np.inf
+        expected.append(int(changes.argmin()))
+        residual = residual - rows[expected[-1]]
+    assert growth.kept.tolist() == expected
+    assert np.allclose(growth.residual, residual)
+
+
+def test_a_beam_is_the_best_of_all_its_children() -> None:
+    """Three generations against plain Python: two children each, the four nearest different subsets go on."""
+    rows, target = rows_and_target(40, 5, 11)
+    growth = Growth(rows, 4.0 * target, beam=4)
+    growth.run(3, lambda *_: None)
+    beam: list[tuple[int, ...]] = [()]
+
+    def length(subset: tuple[int, ...]) -> float:
+        return float(np.linalg.norm(4.0 * target - rows[list(subset)].sum(axis=0)))
+
+    for _ in range(3):
+        children = set()
+        for subset in beam:
+            larger = [tuple(sorted((*subset, i))) for i in range(40) if i not in subset]
+            better = [child for child in larger if length(child) < length(subset)]
+            children |= set(sorted(better, key=length)[:2])
+        beam = sorted(children, key=length)[:4]
+    assert tuple(sorted(growth.kept.tolist())) == beam[0]
+
+
+@pytest.mark.parametrize("way", ["rows permuted", "negated", "scaled"])
+def test_best_first_pursuit_knows_its_symmetries(way: str) -> None:
+    rows, target = rows_and_target(50, 4, 3)
+    target = 3.0 * target
+    found = BestFirstPursuit(beam=4)(Instance(rows, target), Limits()).subset
+    assert found is not None
+    if way == "rows permuted":
+        order = np.random.default_rng(0).permutation(50)
+        other = BestFirstPursuit(beam=4)(Instance(rows[order], target), Limits()).subset
+        assert other is not None
+        assert sorted(order[other].tolist()) == found.tolist()
+    else:
+        factor = -1.0 if way == "negated" else 2.0**40
+        other = BestFirstPursuit(beam=4)(Instance(rows * factor, target * factor), Limits()).subset
+        assert other is not None
+        assert other.tolist() == found.tolist()
+
+
+def test_swaps_by_windows_are_swaps_by_all_rows() -> None:
+    rows, target = rows_and_target(60, 4, 9)
+    rows *= np.abs(np.random.default_rng(1).standard_normal((60, 1)))
+    norms = (rows**2).sum(axis=1)
+    order = np.argsort(norms, kind="stable")
+    keep = np.zeros(60, dtype=np.bool_)
+    keep[::6] = True
+    residual = target - rows[keep].sum(axis=0)
+    rounded = residual.astype(np.float32)
+    plain_keep, plain_residual = keep.copy(), residual.copy()
+    candidates = np.flatnonzero(keep)
+    swaps, tried, _ = best_first.improving_swaps(
+        rows,
+        rows.astype(np.float32),
+        norms,
+        order,
+        np.sqrt(norms[order]),
+        residual,
+        rounded,
+        keep,
+        candidates,
+        10**6,
+        1.0,
+    )
+    expected = 0
+    for row in candidates:
+        without = plain_residual + rows[row]
+        lengths = np.linalg.norm(without - rows, axis=1)
+        lengths[plain_keep] = np.inf
+        best = int(lengths.argmin())
+        if lengths[best] < np.linalg.norm(plain_residual):
+            plain_keep[[row, best]] = False, True
+            plain_residual = without - rows[best]
+            expected += 1
+    assert (swaps, tried) == (expected, candidates.size)
+    assert swaps > 0
+    assert keep.tolist() == plain_keep.tolist()
+    assert np.allclose(residual, plain_residual)
+
+
+@pytest.mark.needs_jit
+def test_a_wider_beam_needs_fewer_rows_and_is_the_same_every_time() -> None:
+    """144 rows are 1.3 times what counting asks for at an error of .01 (111); the target is 15 sqrt(d) long."""
+    one = [relative_error(BestFirstPursuit(beam=1), 16_384, 144, 180.0, seed, 144) for seed in range(2)]
+    many = [relative_error(BestFirstPursuit(), 16_384, 144, 180.0, seed, 144) for seed in range(2)]
+    assert all(b[0] < 0.85 * a[0] for a, b in zip(one, many, strict=True))
+    assert max(b[0] for b in many) < 0.0125
+    assert relative_error(BestFirstPursuit(), 16_384, 144, 180.0, 0, 144) == many[0]
 
 
 def relative_error(

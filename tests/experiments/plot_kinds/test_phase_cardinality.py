@@ -21,7 +21,11 @@ def _row(n: int, k: int | None, hits: int, d: int = 1, seed: int = 0, left_open:
 
 
 def test_half_is_where_the_share_rises_through_one_half() -> None:
-    rows = [_row(n, k, hits) for k, shares in ((1, (0, 5, 10)), (2, (2, 4, 8))) for n, hits in zip((4, 6, 8), shares)]
+    rows = [
+        _row(n, k, hits)
+        for k, shares in ((1, (0, 5, 10)), (2, (2, 4, 8)))
+        for n, hits in zip((4, 6, 8), shares, strict=True)
+    ]
     points = PLOT.table(rows)
     half = measured_half(counts_over(points, "k"), [1, 2])
     assert half == {1: pytest.approx(6.0), 2: pytest.approx(6.5)}
