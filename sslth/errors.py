@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["InvalidInputError", "SslthError", "TicketFileError", "UnsupportedModuleError"]
+__all__ = ["DeviceLostError", "InvalidInputError", "SslthError", "TicketFileError", "UnsupportedModuleError"]
 
 
 class SslthError(Exception):
@@ -11,6 +11,10 @@ class SslthError(Exception):
 
 class InvalidInputError(SslthError, ValueError):
     """An argument, an array or a file cannot be what was asked for."""
+
+
+class DeviceLostError(SslthError, RuntimeError):
+    """A device failed in the middle of work that can be taken up again."""
 
 
 class UnsupportedModuleError(SslthError, TypeError):

@@ -78,8 +78,10 @@ def extract(
         str | None, typer.Option(help="Plan widths so that the ticket file is predicted to stay below, such as 200kB.")
     ] = None,
     max_kept: Annotated[int | None, typer.Option(help="The most filters to keep in a block.")] = None,
-    device: Annotated[str, typer.Option(help="Where networks are run: auto, cpu, cuda.")] = "auto",
-    memory: Annotated[str, typer.Option(help="Budget for one block's rows.")] = "1GiB",
+    device: Annotated[
+        str, typer.Option(help="Where networks are run: auto, cpu, cuda; cuda also searches there.")
+    ] = "auto",
+    memory: Annotated[str, typer.Option(help="Budget for the blocks that are searched at the same time.")] = "1GiB",
     jobs: Annotated[int | None, typer.Option(help="Threads; one a core if not given.")] = None,
     error_vs_width: Annotated[
         bool, typer.Option("--error-vs-width", help="Also measure the error at 8 widths and 5 seeds (resumable).")

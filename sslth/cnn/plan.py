@@ -185,12 +185,35 @@ def search_all(
         if store is not None:
             store.put(keys[left[place]], filters)
 
+    if isinstance(solver, TiledSearch) and solver.device is not None and max_kept is None:
+        with closing(_search_on_device([tasks[number] for number in left], solver, threads)) as found_there:
+            for place, filters in found_there:
+                note(place, filters)
+                yield left[place], filters
+        return
     if isinstance(solver, TiledSearch):  # cores that would have nothing to do draw the next tile
         solver = replace(solver, ahead=len(left) < (threads or os.cpu_count() or 1))
     work = partial(search, solver=solver, max_kept=max_kept)
     with closing(run_all(work, [tasks[number] for number in left], threads, note)) as results:
         for place, filters in results:
             yield left[place], filters
+
+
+def _search_on_device(
+    tasks: Sequence[Task], solver: TiledSearch, threads: int | None
+) -> Generator[tuple[int, Filters], None, None]:
+    from sslth.cnn.side_by_side import Problem, search_side_by_side
+
+    wanted = []
+    for number, task in enumerate(tasks):
+        if task.target.any():
+            wanted.append(number)
+        else:
+            yield number, np.empty(0, dtype=np.uint32)
+    problems = [Problem(tasks[number].block, tasks[number].sign, tasks[number].target) for number in wanted]
+    for place, filters in search_side_by_side(problems, solver, threads):
+        filters.sort()
+        yield wanted[place], filters
 
 
 def search(task: Task, solver: Searcher, max_kept: int | None) -> Filters:

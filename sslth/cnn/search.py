@@ -22,7 +22,15 @@ from sslth.subset_sum.solvers.sign_beam import SignBeam
 from sslth.subset_sum.solvers.sign_pursuit import SignPursuit
 from sslth.subset_sum.solvers.sorted_pursuit import SortedPursuit
 
-__all__ = ["MOST_WORK", "TiledSearch", "bytes_of_whole_block", "candidates", "search_whole_block"]
+__all__ = [
+    "MOST_WORK",
+    "Ordered",
+    "TiledSearch",
+    "bytes_of_whole_block",
+    "candidates",
+    "most_tile_rows",
+    "search_whole_block",
+]
 
 Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
@@ -60,6 +68,9 @@ class TiledSearch:
     ----------
     ahead : bool
         In a wide block another thread draws the next tile while one is decided. It changes nothing that is found.
+    device : str or None
+        Where `search_all` draws and decides tiles, many blocks at once, by torch; None for the compiled kernels. What
+        is found is the same.
 
     Notes
     -----
@@ -69,6 +80,7 @@ class TiledSearch:
 
     name: str = "tiled_signs"
     ahead: bool = field(default=False, compare=False, repr=False)
+    device: str | None = field(default=None, compare=False, repr=False)
 
     def takes(self, n: int, d: int) -> bool:
         """Whether n expected rows are enough; otherwise sorted pursuit is as good."""
@@ -97,17 +109,64 @@ class TiledSearch:
             return filters
         if not self.takes(filters.size, target.size):
             return search_whole_block(block, sign, target, SortedPursuit(presorted=True), None, Norm.L2)
-        keep, error = _decide(block, filters, scales, target, filters.size)
-        return filters[:0] if error >= float(np.linalg.norm(target)) else filters[keep]
+        ordered = Ordered(block, filters, scales, target, filters.size)
+        _decide_in_tiles(block, ordered.main, ordered.lengths, ordered.residual, ordered.keep)
+        return ordered.finished(float(np.linalg.norm(target)))
 
     def _search_wide(self, block: Block, sign: int, target: FloatArray) -> Filters:
         """Large filters as they come, then the small ones as in any other block."""
         residual = target.copy()
         with KeptNumbers() as kept:
-            wide = WideBlock(block, sign, max(1, min(_TILE_ROWS, _TILE_ENTRIES // target.size)))
+            wide = WideBlock(block, sign, most_tile_rows(target.size))
             filters, scales = wide.decide(residual, kept, self.ahead)
-            keep, error = _decide(block, filters, scales, residual, block.size // 2)
-            return filters[:0] if error >= float(np.linalg.norm(target)) else kept.joined(filters[keep])
+            ordered = Ordered(block, filters, scales, residual, block.size // 2)
+            _decide_in_tiles(block, ordered.main, ordered.lengths, ordered.residual, ordered.keep)
+            return ordered.finished(float(np.linalg.norm(target)), kept)
+
+
+class Ordered:
+    """Filters by falling |v_t| on their way: `main`, which tiles decide, and the tail, which the last solver spends.
+
+    Parameters
+    ----------
+    block : Block
+    filters, scales : uint32[k], float32[k]
+        At least one, by falling |v_t|.
+    target : float64[d]
+    n : int
+        Filters of the sign in the whole block.
+
+    Attributes
+    ----------
+    main, lengths : uint32[m], float64[m]
+        For sign pursuit over `residual` and `keep[:m]`, both in place.
+    """
+
+    def __init__(
+        self, block: Block, filters: Filters, scales: npt.NDArray[np.float32], target: FloatArray, n: int
+    ) -> None:
+        self._filters, self._n = filters, n
+        rows_left = _tail_rows(target.size, filters.size)
+        self.main = filters[: filters.size - rows_left]
+        self.lengths = scales[: self.main.size].astype(np.float64)
+        self.keep = np.zeros(filters.size, dtype=np.bool_)
+        self._tail = block.rows(filters[self.main.size :], scales[self.main.size :])
+        self._half = 0.5 * _sum(self._tail)
+        self.residual = target - self._half
+
+    def finished(self, length: float, kept: KeptNumbers | None = None) -> Filters:
+        """The kept filters and those of `kept`; none if they leave an error that is as long as the target."""
+        keep, error = _spend_tail(self._tail, self.residual + self._half, self._n)
+        self.keep[self.main.size :] = keep
+        if error >= length:
+            return self._filters[:0]
+        found = self._filters[self.keep]
+        return found if kept is None else kept.joined(found)
+
+
+def most_tile_rows(d: int) -> int:
+    """Rows of a tile: 4,096, or as many as make 2^22 entries."""
+    return max(1, min(_TILE_ROWS, _TILE_ENTRIES // d))
 
 
 def bytes_of_whole_block(width: int, d: int) -> int:
@@ -159,28 +218,12 @@ def _last_solver(d: int, m: int, n: int) -> Solver:
     return MessagePassing(restarts=1, rounds=rounds, beam=beam)
 
 
-def _decide(
-    block: Block, filters: Filters, scales: npt.NDArray[np.float32], target: FloatArray, n: int
-) -> tuple[npt.NDArray[np.bool_], float]:
-    """Which filters to keep, bool[k], by falling scale, and the Euclidean error; n as in `_tail_rows`."""
-    rows_left = _tail_rows(target.size, filters.size)
-    main, tail = filters[: filters.size - rows_left], filters[filters.size - rows_left :]
-    keep = np.zeros(filters.size, dtype=np.bool_)
-    tail_rows = block.rows(tail, scales[main.size :])
-    half = 0.5 * _sum(tail_rows)
-    residual = target - half
-    _decide_in_tiles(block, main, scales[: main.size].astype(np.float64), residual, keep)
-    residual += half
-    keep[main.size :], error = _spend_tail(tail_rows, residual, n)
-    return keep, error
-
-
 def _decide_in_tiles(
     block: Block, filters: Filters, scales: FloatArray, residual: FloatArray, keep: npt.NDArray[np.bool_]
 ) -> None:
     """Sign pursuit over the filters, by falling scale; residual float64[d] and keep bool[>= k] in place."""
     d = residual.size
-    size = max(1, min(filters.size, _TILE_ROWS, _TILE_ENTRIES // d))
+    size = max(1, min(filters.size, most_tile_rows(d)))
     rows = empty_rows(lambda size: np.empty((size, d), dtype=np.float32), size)
     size = len(rows)
     weights, total = np.empty(size), np.empty(d)

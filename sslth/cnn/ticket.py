@@ -127,7 +127,7 @@ class Ticket:
         Cost of building: drawing the kept filters, O(kept d). The unmerged network is much wider than the target.
         """
         base = self._without_folded_norms(self._base(model))
-        dtype = torch.float64 if next(base.parameters()).dtype == torch.float64 else torch.float32
+        dtype = _dtype_for(base)
         if merged:
             return merged_module(base, self.merged_layers(), dtype, plain=True).eval()
         pairs = {kept.layer.name: pruned_pair(self.seed, kept).to(dtype) for kept in self.layers}
@@ -174,8 +174,10 @@ class Ticket:
             raise InvalidInputError(
                 f"the dense random network of width {self.width} needs {needed / 2**30:.0f} GiB; use a smaller width"
             )
-        pairs: dict[str, nn.Module] = {kept.layer.name: random_pair(self.seed, kept) for kept in self.layers}
-        return swapped_copy(self._without_folded_norms(self._base(model)), pairs).eval()
+        base = self._without_folded_norms(self._base(model))
+        dtype = _dtype_for(base)
+        pairs: dict[str, nn.Module] = {kept.layer.name: random_pair(self.seed, kept).to(dtype) for kept in self.layers}
+        return swapped_copy(base, pairs).eval()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file: byte-stable, complete or not there at all."""
@@ -300,3 +302,8 @@ class Ticket:
 def _short(wiring: Wiring) -> str:
     bias = "" if wiring.has_bias else ", no bias"
     return f"{wiring.kind} {wiring.in_channels} -> {wiring.out_channels}, kernel {wiring.kernel_size}{bias}"
+
+
+def _dtype_for(base: nn.Module) -> torch.dtype:
+    """That of the kept filters: float64 where the model is, else float32."""
+    return torch.float64 if next(base.parameters()).dtype == torch.float64 else torch.float32

@@ -12,7 +12,7 @@ from torch import Tensor
 from sslth.subset_sum.kernels.normal import CENTRAL_BITS, LOG2_BITS, TAIL_BITS
 from sslth.subset_sum.random_weights import Part, counter_word
 
-__all__ = ["draw_rows", "normals_of_words", "philox"]
+__all__ = ["draw_many_rows", "draw_rows", "normals_of_words", "philox"]
 
 _LOW_WORD = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -74,13 +74,23 @@ def _horner(coefficients: Tensor, t: Tensor) -> Tensor:
 
 def draw_rows(seed: int, layer: int, part: Part, channel: int, filters: Tensor, d: int) -> Tensor:
     """Entries 0 to d - 1 of the given filters, float32[k, d], on the device of `filters` (int64[k])."""
+    where = filters.device
+    word, block = torch.tensor([counter_word(layer, part)], device=where), torch.tensor([channel], device=where)
+    return draw_many_rows(seed, word, block, filters[None], d)[0]
+
+
+def draw_many_rows(seed: int, words: Tensor, channels: Tensor, filters: Tensor, d: int) -> Tensor:
+    """Rows of many blocks, float32[b, k, d].
+
+    words int64[b], each a `counter_word`; channels int64[b]; filters int64[b, k]. About 100 bytes an entry meanwhile.
+    """
     groups = (d + 3) // 4
-    group = torch.arange(groups, device=filters.device).expand(filters.numel(), groups)
+    group = torch.arange(groups, device=filters.device).expand(*filters.shape, groups)
     counter = (
         group,
-        filters[:, None].expand_as(group),
-        torch.full_like(group, channel),
-        torch.full_like(group, counter_word(layer, part)),
+        filters[:, :, None].expand_as(group),
+        channels[:, None, None].expand_as(group),
+        words[:, None, None].expand_as(group),
     )
-    words = torch.stack(philox(counter, seed), dim=2)
-    return normals_of_words(words).flatten(1)[:, :d]
+    drawn = torch.stack(philox(counter, seed), dim=3)
+    return normals_of_words(drawn).flatten(2)[:, :, :d]

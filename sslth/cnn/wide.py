@@ -31,6 +31,7 @@ __all__ = [
     "KeptNumbers",
     "Tile",
     "WideBlock",
+    "by_falling_scale",
     "bytes_of_wide_block",
     "empty_rows",
     "is_wide",
@@ -100,16 +101,15 @@ class WideBlock:
         mantissa, exponent = math.frexp(min(length, 16.0))
         return np.float32(math.ldexp(round(math.ldexp(mantissa, 8)), exponent - 8))
 
-    def tiles(self, small: list[tuple[Filters, Scales]], buffers: int = 1) -> Generator[Tile, None, None]:
-        """Yield all large filters; at the end `small` holds the others' numbers and |v_t|, in stretches.
+    def stretches(
+        self, size: int, small: list[tuple[Filters, Scales]]
+    ) -> Generator[tuple[Filters, Scales], None, None]:
+        """Yield all large filters, uint32[k] and |v_t| float32[k], about `size` at a time, by number.
 
-        The rows of a tile are overwritten when `buffers` more have been drawn. Without memory for the buffers tiles
-        halve, which is said once.
+        At the end `small` holds the others' numbers and |v_t| in the same order.
         """
-        d, sign, edge = self.block.d, np.float32(self.sign), self.edge
-        rows = empty_rows(lambda size: np.empty((buffers, size, d), dtype=np.float32), self.tile_rows)
-        size = rows.shape[1]
-        first, number = 0, 0
+        sign, edge = np.float32(self.sign), self.edge
+        first = 0
         while first < self.block.size:
             large, lengths = np.empty(size, dtype=np.uint32), np.empty(size, dtype=np.float32)
             count = 0
@@ -122,10 +122,19 @@ class WideBlock:
                     small.append((here[:found].copy(), few[:found].copy()))
                 first += stretch
             if count:
-                drawn = rows[number % buffers, :count]
-                self.block.fill(large[:count], drawn)
-                number += 1
-                yield Tile(large[:count], lengths[:count], drawn)
+                yield large[:count], lengths[:count]
+
+    def tiles(self, small: list[tuple[Filters, Scales]], buffers: int = 1) -> Generator[Tile, None, None]:
+        """The same with rows, which are overwritten when `buffers` more tiles have been drawn.
+
+        Without memory for the buffers tiles halve, which is said once.
+        """
+        d = self.block.d
+        rows = empty_rows(lambda size: np.empty((buffers, size, d), dtype=np.float32), self.tile_rows)
+        for number, (filters, lengths) in enumerate(self.stretches(rows.shape[1], small)):
+            drawn = rows[number % buffers, : filters.size]
+            self.block.fill(filters, drawn)
+            yield Tile(filters, lengths, drawn)
 
     def decide(self, residual: FloatArray, kept: KeptNumbers, ahead: bool) -> tuple[Filters, Scales]:
         """Sign pursuit over the large filters; returns the small ones by falling |v_t|, ties by number.
@@ -143,10 +152,15 @@ class WideBlock:
                 k = tile.filters.size
                 sign_tile(tile.rows, tile.scales.astype(np.float64), residual, keep[:k], weights[:k], total)
                 kept.add(tile.filters[keep[:k]])
-        filters = np.concatenate([numbers for numbers, _ in small] or [np.empty(0, dtype=np.uint32)])
-        lengths = np.concatenate([part for _, part in small] or [np.empty(0, dtype=np.float32)])
-        order = np.argsort(-lengths, kind="stable")
-        return filters[order], lengths[order]
+        return by_falling_scale(small)
+
+
+def by_falling_scale(parts: list[tuple[Filters, Scales]]) -> tuple[Filters, Scales]:
+    """All filters of some stretches and their |v_t|, by falling |v_t|, ties by number."""
+    filters = np.concatenate([numbers for numbers, _ in parts] or [np.empty(0, dtype=np.uint32)])
+    lengths = np.concatenate([part for _, part in parts] or [np.empty(0, dtype=np.float32)])
+    order = np.argsort(-lengths, kind="stable")
+    return filters[order], lengths[order]
 
 
 def empty_rows(

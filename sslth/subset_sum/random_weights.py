@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.kernels.draw import draw_normal_rows, draw_word_rows
-from sslth.subset_sum.kernels.normal import normals_of_words
+from sslth.subset_sum.kernels.draw import draw_normal_column, draw_normal_rows, draw_word_rows
 
 __all__ = ["FORMAT_VERSION", "Part", "counter_word", "draw_column", "draw_rows", "draw_words", "fill_rows"]
 
@@ -80,10 +79,10 @@ def draw_column(
     seed: int, layer: int, part: Part, channel: int, filters: npt.NDArray[np.uint32], entry: int
 ) -> npt.NDArray[np.float32]:
     """One entry of each given filter, float32[k]. O(k)."""
-    words = draw_words(seed, layer, part, channel, filters, 4, first_group=entry >> 2)
-    chosen = np.ascontiguousarray(words[:, entry & 3])
     normals = np.empty(filters.size, dtype=np.float32)
-    normals_of_words(chosen, normals, filters.size)
+    low, high = _key(seed)
+    last = np.uint32(counter_word(layer, part))
+    draw_normal_column(low, high, filters, np.uint32(channel), last, entry, normals)
     return normals
 
 

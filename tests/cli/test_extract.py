@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import sslth
 from sslth.cli.main import main
+from sslth.errors import DeviceLostError
 from sslth.networks.small_cnn import small_cnn
 
 ARCH = ["--arch", "sslth.networks:small_cnn", "--input-shape", "1,8,8", "--low", "0"]
@@ -59,6 +60,30 @@ def test_two_runs_give_the_same_ticket_from_every_kind_of_file(weights: Path, tm
         assert run(weights, tmp_path / str(number), "--quiet", file=file) == 0
     contents = {(tmp_path / str(n) / "ticket.safetensors").read_bytes() for n in range(3)}
     assert len(contents) == 1
+
+
+def test_a_device_that_fails_is_status_1_and_one_line(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Finished blocks are kept, and the same command goes on."""
+
+    def gone(*_: object, **__: object) -> object:
+        raise DeviceLostError("the device cuda failed; finished blocks are kept, so give the same command again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sslth.cnn.plan.search", gone)
+        assert run(weights, tmp_path / "out", "--quiet") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("sslth: the device cuda failed")
+    assert err.count("\n") == 1
+    assert (tmp_path / "out" / "blocks.db").is_file()
+    assert run(weights, tmp_path / "out", "--quiet") == 0
+
+
+def test_a_width_may_be_written_as_a_power_of_ten(weights: Path, tmp_path: Path) -> None:
+    """1e2 is 100, and the last one of two --width counts."""
+    assert run(weights, tmp_path / "power", "--quiet", "--width", "1e2") == 0
+    assert sslth.Ticket.load(tmp_path / "power" / "ticket.safetensors").width == 100
 
 
 def test_data_and_labels_give_accuracies(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,7 +173,12 @@ def bad(tmp_path: Path, weights: Path) -> dict[str, list[str]]:
             str(tmp_path / "x.npy"),
         ],
         "width 0": ["extract", good, *ARCH, "--out", out, "--width", "0"],
+        "width -1": ["extract", good, *ARCH, "--out", out, "--width", "-1"],
         "width 1e20": ["extract", good, *ARCH, "--out", out, "--width", "1e20"],
+        "width of letters": ["extract", good, *ARCH, "--out", out, "--width", "many"],
+        "half a filter": ["extract", good, *ARCH, "--out", out, "--width", "1e-1"],
+        "width of a hundred million digits": ["extract", good, *ARCH, "--out", out, "--width", "1e99999999"],
+        "width for this memory": ["extract", good, *ARCH, "--out", out, "--width", "1e9", "--memory", "1GiB"],
         "box": ["extract", good, *ARCH, "--out", out, "--high", "-1"],
         "memory": ["extract", good, *ARCH, "--out", out, "--memory", "5 bananas"],
         "device": ["extract", good, *ARCH, "--out", out, "--device", "abacus"],

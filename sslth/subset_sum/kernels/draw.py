@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from sslth.subset_sum.kernels.jit import njit
-from sslth.subset_sum.kernels.normal import interleaved_normals
+from sslth.subset_sum.kernels.normal import interleaved_normals, normals_of_words
 from sslth.subset_sum.kernels.philox import philox_tile
 
-__all__ = ["draw_normal_rows", "draw_word_rows"]
+__all__ = ["draw_normal_column", "draw_normal_rows", "draw_word_rows"]
 
 TILE = 512  # counters a tile: 8 KiB of words and as much of normals
 LANES = 16  # numbers that are stored together
@@ -66,6 +66,29 @@ def draw_word_rows(key_low, key_high, filters, channel, layer_part, first_group,
                 group = 0
                 row += 1
         done += size
+
+
+@njit
+def draw_normal_column(key_low, key_high, filters, channel, layer_part, entry, out):
+    """out[r] = the normal number of one entry of filter filters[r].
+
+    filters uint32[k]; out float32[k], written. O(k); three of four words are thrown away.
+    """
+    w0 = np.empty(TILE, np.uint32)
+    w1 = np.empty(TILE, np.uint32)
+    w2 = np.empty(TILE, np.uint32)
+    w3 = np.empty(TILE, np.uint32)
+    group, lane = np.uint32(entry >> 2), entry & 3
+    for start in range(0, filters.size, TILE):
+        size = min(TILE, filters.size - start)
+        for i in range(size):
+            w0[i] = group
+            w1[i] = filters[start + i]
+            w2[i] = channel
+            w3[i] = layer_part
+        philox_tile(key_low, key_high, w0, w1, w2, w3, size)
+        words = w0 if lane == 0 else w1 if lane == 1 else w2 if lane == 2 else w3
+        normals_of_words(words, out[start : start + size], size)
 
 
 @njit

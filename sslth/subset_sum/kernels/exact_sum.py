@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sslth.subset_sum.kernels.jit import njit
 
-__all__ = ["sum_rows_minus_target"]
+__all__ = ["add_rows_exactly", "settle", "sum_rows_minus_target"]
 
 
 @njit
@@ -18,8 +18,15 @@ def sum_rows_minus_target(samples, subset, target, high, low, lost):
         high[j] = -target[j]
         low[j] = 0.0
         lost[j] = 0.0
+    add_rows_exactly(samples, subset, high, low, lost)
+    settle(high, low)
+
+
+@njit
+def add_rows_exactly(samples, subset, high, low, lost):
+    """Add rows to sums that `settle` has yet to round; arrays as in `sum_rows_minus_target`, all in place. O(k d)."""
     for i in subset:
-        for j in range(target.size):
+        for j in range(high.size):
             x = samples[i, j]
             total = high[j] + x
             part = total - high[j]
@@ -29,7 +36,12 @@ def sum_rows_minus_target(samples, subset, target, high, low, lost):
             part = tail - low[j]
             lost[j] += abs((low[j] - (tail - part)) + (cut - part))
             low[j] = tail
-    for j in range(target.size):
+
+
+@njit
+def settle(high, low):
+    """Make high + low the same numbers with |low| at most half a unit in the last place of high, in place."""
+    for j in range(high.size):
         total = high[j] + low[j]
         part = total - high[j]
         low[j] = (high[j] - (total - part)) + (low[j] - part)

@@ -1,0 +1,140 @@
+"""The tiled search of many blocks side by side on a torch device; what each finds is what it finds alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sslth.cnn.random_layer import Block
+from sslth.cnn.run_all import run_all
+from sslth.cnn.search import Ordered, TiledSearch, candidates, most_tile_rows
+from sslth.cnn.torch_search import Stream, decide_together
+from sslth.cnn.wide import KeptNumbers, WideBlock, by_falling_scale, is_wide
+
+__all__ = ["Problem", "search_side_by_side"]
+
+Filters = npt.NDArray[np.uint32]
+FloatArray = npt.NDArray[np.float64]
+
+_ON_THE_CPU = 1 << 28  # bytes of rows, and of what is computed from them
+_SHARE_OF_DEVICE = 8  # of free memory: for rows; the rest is for words, float64 products and other programs
+_MOST_TOGETHER = 1024
+
+
+class Problem(NamedTuple):
+    """One sign of a block and its target, float64[d], which is not zero."""
+
+    block: Block
+    sign: int
+    target: FloatArray
+
+
+def search_side_by_side(
+    problems: Sequence[Problem], search: TiledSearch, threads: int | None
+) -> Generator[tuple[int, Filters], None, None]:
+    """Yield (number, kept filters) of every problem: tiles on `search.device`, scales and tails on the CPU's threads.
+
+    Problems of one dimension go together, as many as the device's memory takes. Closing the generator starts no
+    further group.
+    """
+    device = search.device or "cpu"
+    groups: dict[int, list[int]] = {}
+    for number, problem in enumerate(problems):
+        groups.setdefault(problem.target.size, []).append(number)
+    for d, numbers in groups.items():
+        together = _blocks_at_once(d, torch.device(device))
+        for first in range(0, len(numbers), together):
+            here = numbers[first : first + together]
+            for place, filters in _search_group([problems[number] for number in here], search, device, threads):
+                yield here[place], filters
+
+
+def _blocks_at_once(d: int, where: torch.device) -> int:
+    free = torch.cuda.mem_get_info(where)[0] // _SHARE_OF_DEVICE if where.type == "cuda" else _ON_THE_CPU // 4
+    return max(1, min(_MOST_TOGETHER, free // (4 * most_tile_rows(d) * d)))
+
+
+def _search_group(
+    problems: Sequence[Problem], search: TiledSearch, device: str, threads: int | None
+) -> Generator[tuple[int, Filters], None, None]:
+    wide = [i for i, p in enumerate(problems) if is_wide(p.block) and search.takes(p.block.size // 2, p.target.size)]
+    kept = {place: KeptNumbers() for place in wide}
+    large = _decide_large([problems[place] for place in wide], list(kept.values()), device)
+    begun = {
+        place: Ordered(problems[place].block, *small, left, problems[place].block.size // 2)
+        for place, (small, left) in zip(wide, large, strict=True)
+    }
+    others = [place for place in range(len(problems)) if place not in kept]
+    for number, found in run_all(partial(_begun, search=search), [problems[place] for place in others], threads):
+        if isinstance(found, Ordered):
+            begun[others[number]] = found
+        else:
+            yield others[number], found
+    decide_together([_main_stream(problems[place].block, item) for place, item in begun.items()], device)
+    ends = [(item, float(np.linalg.norm(problems[place].target)), kept.get(place)) for place, item in begun.items()]
+    places = list(begun)
+    for number, filters in run_all(_finished, ends, threads):
+        yield places[number], filters
+
+
+def _decide_large(
+    problems: Sequence[Problem], kept: Sequence[KeptNumbers], device: str
+) -> list[tuple[tuple[Filters, npt.NDArray[np.float32]], FloatArray]]:
+    """Decide the large filters of wide blocks; the small ones of each, in order, and what is left of its target."""
+    if not problems:
+        return []
+    size = most_tile_rows(problems[0].target.size)
+    small: list[list[tuple[Filters, npt.NDArray[np.float32]]]] = [[] for _ in problems]
+    residuals = [problem.target.copy() for problem in problems]
+
+    def tiles(place: int) -> Iterator[tuple[Filters, FloatArray]]:
+        block, sign, _ = problems[place]
+        for filters, lengths in WideBlock(block, sign, size).stretches(size, small[place]):
+            yield filters, lengths.astype(np.float64)
+
+    streams = [
+        Stream(problem.block, tiles(place), residuals[place], lambda filters, keep, to=to: to.add(filters[keep]))  # type: ignore[misc]
+        for place, (problem, to) in enumerate(zip(problems, kept, strict=True))
+    ]
+    decide_together(streams, device)
+    return [(by_falling_scale(parts), left) for parts, left in zip(small, residuals, strict=True)]
+
+
+def _begun(problem: Problem, search: TiledSearch) -> Ordered | Filters:
+    """A block that is decided in order; or the answer, where rows are too few for signs."""
+    block, sign, target = problem
+    filters, scales = candidates(block, sign)
+    if filters.size == 0 or not search.takes(filters.size, target.size):
+        return search.search(block, sign, target)
+    return Ordered(block, filters, scales, target, filters.size)
+
+
+def _main_stream(block: Block, ordered: Ordered) -> Stream:
+    size = max(1, min(ordered.main.size, most_tile_rows(block.d)))
+    done = 0
+
+    def tiles() -> Iterator[tuple[Filters, FloatArray]]:
+        for place in range(math.ceil(ordered.main.size / size)):
+            part = slice(place * size, (place + 1) * size)
+            yield ordered.main[part], ordered.lengths[part]
+
+    def decided(filters: Filters, keep: npt.NDArray[np.bool_]) -> None:
+        nonlocal done
+        ordered.keep[done : done + filters.size] = keep
+        done += filters.size
+
+    return Stream(block, tiles(), ordered.residual, decided)
+
+
+def _finished(end: tuple[Ordered, float, KeptNumbers | None]) -> Filters:
+    ordered, length, kept = end
+    if kept is None:
+        return ordered.finished(length)
+    with kept:
+        return ordered.finished(length, kept)
