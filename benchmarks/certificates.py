@@ -12,6 +12,7 @@ import time
 import numpy as np
 
 import sslth
+from sslth.cnn.certificates.certificate import Report
 from sslth.data.digits import load_digits
 from sslth.networks.small_cnn import small_cnn
 from sslth.networks.training import train_classifier
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         line(reports, f"{len(reports)} balls, radius {radius:g}", seconds)
 
 
-def line(reports: list[sslth.cnn.certificate.Report], name: str, seconds: list[float]) -> None:
+def line(reports: list[Report], name: str, seconds: list[float]) -> None:
     """One row of the table."""
     ratios = np.array([report.upper / report.lower for report in reports])
     same = sum(bool(report.same_class) for report in reports)

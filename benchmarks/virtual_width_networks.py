@@ -71,7 +71,7 @@ def predict_resnet18(wish: float, size: int = 224) -> dict[str, Any]:
     from sslth.cnn.plain import find_folds, plain_network
     from sslth.cnn.search import TiledSearch
     from sslth.cnn.trace import trace
-    from sslth.cnn.width_law import tiled_error
+    from sslth.cnn.widths.width_law import tiled_error
     from sslth.networks.resnet import resnet18
 
     with torch.random.fork_rng():
@@ -118,7 +118,7 @@ def predict_resnet18(wish: float, size: int = 224) -> dict[str, Any]:
 
 def width_for(error: float, d: int) -> int:
     """The narrowest width, on a ladder of eight a factor of two, that the law gives this relative error."""
-    from sslth.cnn.width_law import tiled_error
+    from sslth.cnn.widths.width_law import tiled_error
 
     for width in np.unique(np.round(d * 2 ** np.arange(0, 30, 0.125)).astype(int)):
         if tiled_error(float(width), d) <= error:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import sslth
 from sslth.cnn.ticket_file import ticket_bytes
-from sslth.cnn.width_plan import WidthPlan
+from sslth.cnn.widths.width_plan import WidthPlan
 from sslth.data.digits import load_digits
 from sslth.networks.small_cnn import small_cnn
 from sslth.networks.trained import RECIPES, trained_on_digits

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sslth import theory
-    from sslth.cnn.certify import Report, certify
-    from sslth.cnn.data_certificate import DataCertificate, data_certificate
+    from sslth.cnn.certificates.certify import Report, certify
+    from sslth.cnn.certificates.data_certificate import DataCertificate, data_certificate
     from sslth.cnn.extract import extract
     from sslth.cnn.ticket import Ticket
     from sslth.errors import InvalidInputError, SslthError, TicketFileError, UnsupportedModuleError
@@ -29,10 +29,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Certificate": "sslth.subset_sum.solution",
-    "DataCertificate": "sslth.cnn.data_certificate",
+    "DataCertificate": "sslth.cnn.certificates.data_certificate",
     "Instance": "sslth.subset_sum.instance",
     "InvalidInputError": "sslth.errors",
-    "Report": "sslth.cnn.certify",
+    "Report": "sslth.cnn.certificates.certify",
     "Solution": "sslth.subset_sum.solution",
     "Solutions": "sslth.subset_sum.solution",
     "SslthError": "sslth.errors",
@@ -40,9 +40,9 @@ _HOMES = {
     "Ticket": "sslth.cnn.ticket",
     "TicketFileError": "sslth.errors",
     "UnsupportedModuleError": "sslth.errors",
-    "certify": "sslth.cnn.certify",
+    "certify": "sslth.cnn.certificates.certify",
     "count": "sslth.subset_sum.count",
-    "data_certificate": "sslth.cnn.data_certificate",
+    "data_certificate": "sslth.cnn.certificates.data_certificate",
     "draw_instance": "sslth.subset_sum.draw_instance",
     "extract": "sslth.cnn.extract",
     "first_moment_floor": "sslth.theory.floors",

@@ -17,7 +17,7 @@ from sslth.subset_sum.arguments import written_number
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sslth.cnn.width_plan import WidthPlan
+    from sslth.cnn.widths.width_plan import WidthPlan
 
 __all__ = ["extract"]
 
@@ -151,7 +151,7 @@ def extract(
 
 
 def _show_plan(plan: WidthPlan) -> None:
-    from sslth.cnn.width_plan import plan_table
+    from sslth.cnn.widths.width_plan import plan_table
 
     typer.echo(plan_table(plan), err=True)
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from sslth.cnn.intervals import Interval, round_down, round_up
+from sslth.cnn.certificates.intervals import Interval, round_down, round_up
 from sslth.cnn.trace import operation_name
 
 __all__ = ["Curve", "curve_of", "relu_curve"]

@@ -18,8 +18,8 @@ from sslth.cnn.prepared import prepare
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.search import TiledSearch
 from sslth.cnn.ticket import Ticket
-from sslth.cnn.width_plan import WidthPlan, plan_widths, show_plan
-from sslth.cnn.wish import WIDEST, checked_width, checked_wish
+from sslth.cnn.widths.width_plan import WidthPlan, plan_widths, show_plan
+from sslth.cnn.widths.wish import WIDEST, checked_width, checked_wish
 from sslth.subset_sum.arguments import seed_number, whole_number
 from sslth.subset_sum.solvers import Solver, make_solver
 from sslth.subset_sum.solvers.best_first_pursuit import BestFirstPursuit

@@ -10,7 +10,15 @@ import numpy.typing as npt
 
 from sslth.cnn.gain import pursuit_gain, sign_gain
 from sslth.cnn.random_layer import Block
-from sslth.cnn.wide import SORTED_AT_MOST, KeptNumbers, WideBlock, bytes_of_wide_block, empty_rows, is_wide
+from sslth.cnn.wide import (
+    SORTED_AT_MOST,
+    KeptNumbers,
+    WideBlock,
+    bytes_of_wide_block,
+    empty_rows,
+    falling_order,
+    is_wide,
+)
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.sign_tile import sign_tile
 from sslth.subset_sum.limits import Limits, Norm
@@ -179,7 +187,7 @@ def candidates(block: Block, sign: int) -> tuple[Filters, npt.NDArray[np.float32
     scales = block.scales()
     filters = np.flatnonzero(scales * np.float32(sign) > 0).astype(np.uint32)
     lengths = np.abs(scales[filters])
-    order = np.argsort(-lengths, kind="stable")
+    order = falling_order(lengths)
     return filters[order], lengths[order]
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sslth.cnn.certificate import Report
-from sslth.cnn.certify import certify
-from sslth.cnn.export_property import export_property
+from sslth.cnn.certificates.certificate import Report
+from sslth.cnn.certificates.certify import certify
+from sslth.cnn.certificates.export_property import export_property
 from sslth.cnn.ticket import Ticket
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.files import write_atomically, write_bytes

@@ -18,13 +18,13 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 import sslth
-from sslth.cnn.certify import Report, certify
+from sslth.cnn.certificates.certify import Report, certify
 from sslth.cnn.extract import extract
 from sslth.cnn.layers import find_layers, kernel_and_bias
 from sslth.cnn.progress import report_progress
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.ticket_file import ticket_bytes
-from sslth.cnn.width_plan import WidthPlan
+from sslth.cnn.widths.width_plan import WidthPlan
 from sslth.errors import InvalidInputError
 from sslth.experiments.comparison import compare
 from sslth.experiments.deployed_size import deployed_sizes, deployed_table

@@ -7,7 +7,7 @@ from typing import Any
 
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.ticket_file import ticket_bytes
-from sslth.cnn.width_plan import WidthPlan
+from sslth.cnn.widths.width_plan import WidthPlan
 
 __all__ = ["planned_and_reached", "planned_lines", "unmet_wishes"]
 

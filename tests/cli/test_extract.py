@@ -336,7 +336,7 @@ def test_a_plan_is_printed_first_and_stands_beside_what_was_reached(
 def test_a_wish_that_was_not_reached_is_status_1(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sslth.cnn.width_law import SearchLaw
+    from sslth.cnn.widths.width_law import SearchLaw
 
     error = SearchLaw.error
     monkeypatch.setattr(SearchLaw, "error", lambda self, n, d=None: error(self, n, d) / 30)  # a law that is too bold

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import sslth
+from sslth.cnn.certificates.export_property import export_property, vnnlib_text
 from sslth.cnn.export import to_onnx
-from sslth.cnn.export_property import export_property, vnnlib_text
 from sslth.errors import InvalidInputError
 
 

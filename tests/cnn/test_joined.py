@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import sslth
-from sslth.cnn.certify import certify
-from sslth.cnn.data_certificate import data_certificate
+from sslth.cnn.certificates.certify import certify
+from sslth.cnn.certificates.data_certificate import data_certificate
 from sslth.cnn.export import to_onnx
 from sslth.cnn.joined import join_corners, join_rows, joined, shapes_taken, split_rows
 from sslth.errors import InvalidInputError, TicketFileError

@@ -18,7 +18,7 @@ from sslth.cnn.layers import Layer, Wiring
 from sslth.cnn.plan import Task, bytes_of_block, search, search_all
 from sslth.cnn.random_layer import Block, RandomLayer
 from sslth.cnn.search import TiledSearch, candidates
-from sslth.cnn.wide import KeptNumbers, Tile, WideBlock, empty_rows, is_wide, one_ahead
+from sslth.cnn.wide import KeptNumbers, Tile, WideBlock, empty_rows, falling_order, is_wide, one_ahead
 from sslth.subset_sum.kernels.split_scales import split_scales
 
 WIDTH, D = 160_000, 12
@@ -57,6 +57,15 @@ def test_every_filter_of_the_sign_goes_by_or_stays(law: str, sign: int) -> None:
     assert max(sizes) <= 1000
     spread = np.sqrt(part.small_rows)  # at most that of a binomial number; eight bits of the edge are half a per cent
     assert abs(staying.size - part.small_rows) < 6 * spread + 0.005 * part.small_rows
+
+
+def test_the_falling_order_is_that_of_a_stable_sort() -> None:
+    rng = np.random.default_rng(1)
+    lengths = np.abs(rng.standard_normal(5000)).astype(np.float32)
+    lengths[:6] = [np.finfo(np.float32).smallest_subnormal, np.finfo(np.float32).max, np.inf, 1.0, 1.0, 2.0**-149]
+    lengths[rng.integers(6, 5000, 3000)] = lengths[rng.integers(6, 5000, 3000)]  # ties
+    for part in (lengths, lengths[::2], lengths[:1], lengths[:0]):
+        assert np.array_equal(falling_order(part), np.argsort(-part, kind="stable"))
 
 
 def test_the_split_of_scales_against_plain_python() -> None:

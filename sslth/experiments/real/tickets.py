@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sslth.cnn.certify import Report, certify
+from sslth.cnn.certificates.certify import Report, certify
 from sslth.cnn.extract import extract
 from sslth.cnn.kept_layer import pruned_pair
 from sslth.cnn.layers import fingerprint

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sslth.cnn.certify import certify
+from sslth.cnn.certificates.certify import certify
 from sslth.cnn.extract import extract
 from sslth.data.digits import Split, load_digits
 from sslth.experiments.reproduce.experiment import Cell, Experiment, Outcome

@@ -1,0 +1,1 @@
+"""How far a ticket and its target can be apart: proved above, attained below, stated for data."""
