@@ -8,6 +8,7 @@ import os
 import sqlite3
 from functools import lru_cache
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,10 @@ FloatArray = npt.NDArray[np.float64]
 _REVISION = 2  # of the searches: raise it whenever one of them may find other filters for the same block
 _APPLICATION_ID = int.from_bytes(b"SSLB", "big")  # tells our files from other programs'
 _WAIT_SECONDS = 60.0
-_TABLE = "CREATE TABLE IF NOT EXISTS blocks (key BLOB PRIMARY KEY, size INTEGER, filters BLOB) WITHOUT ROWID"
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS blocks (key BLOB PRIMARY KEY, size INTEGER, filters BLOB) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS notes (key BLOB PRIMARY KEY, said TEXT) WITHOUT ROWID",
+)
 
 
 def block_key(block: Block, sign: int, target: FloatArray, searched_by: str) -> bytes:
@@ -88,7 +92,8 @@ class BlockStore:
             with self._database:
                 self._database.execute("PRAGMA journal_mode = WAL")
                 self._database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                self._database.execute(_TABLE)
+                for table in _TABLES:
+                    self._database.execute(table)
         except sqlite3.Error as error:
             self._database.close()
             raise self._trouble(error) from None
@@ -115,6 +120,22 @@ class BlockStore:
                 self._database.execute(
                     "INSERT OR IGNORE INTO blocks VALUES (?, ?, ?)", (key, int(counts[0]), data.tobytes())
                 )
+        except sqlite3.Error as error:
+            raise self._trouble(error) from None
+
+    def note(self, key: bytes) -> dict[str, Any] | None:
+        """What was noted under this key; None if nothing was."""
+        try:
+            row = self._database.execute("SELECT said FROM notes WHERE key = ?", (key,)).fetchone()
+            return None if row is None else dict(json.loads(row[0]))
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise self._trouble(error) from None
+
+    def put_note(self, key: bytes, said: dict[str, Any]) -> None:
+        """Note what an extraction decided by the clock, so that it is decided once; the first note stays."""
+        try:
+            with self._database:
+                self._database.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (key, json.dumps(said)))
         except sqlite3.Error as error:
             raise self._trouble(error) from None
 

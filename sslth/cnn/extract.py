@@ -18,7 +18,8 @@ from sslth.cnn.prepared import prepare
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.search import TiledSearch
 from sslth.cnn.ticket import Ticket
-from sslth.cnn.widths.width_plan import WidthPlan, plan_widths, show_plan
+from sslth.cnn.widths.stored_plan import plan_once
+from sslth.cnn.widths.width_plan import WidthPlan, show_plan
 from sslth.cnn.widths.wish import WIDEST, checked_width, checked_wish
 from sslth.subset_sum.arguments import seed_number, whole_number
 from sslth.subset_sum.solvers import Solver, make_solver
@@ -156,7 +157,7 @@ def extract(
     ):
         plan = None
         if wish.asked:
-            plan = plan_widths(ready, wish, threads or 1, report, started)
+            plan = plan_once(ready, wish, threads or 1, report, started, store)
             show_plan(plan, progress) if _show_plan is None else _show_plan(plan)
         widths = ready.widths(checked) if plan is None else plan.widths
         check_memory(ready.wirings, widths, ready.memory, bytes_of_block(chosen))
