@@ -97,8 +97,9 @@ def extract(
     import torch
 
     from sslth.cnn.joined import corners_of, joined
-    from sslth.experiments.main_job import run_main_job, summary_table
+    from sslth.experiments.main_job import run_main_job
     from sslth.experiments.planned import unmet_wishes
+    from sslth.experiments.summary import summary_table
     from sslth.experiments.user_files import load_array, load_corner, load_network, load_rows, load_source
 
     shapes = tuple(_shape(text) for text in input_shape)

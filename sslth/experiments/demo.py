@@ -10,7 +10,8 @@ from pathlib import Path
 from sslth.cnn.progress import report_progress
 from sslth.data.digits import load_digits
 from sslth.errors import SslthError
-from sslth.experiments.main_job import run_main_job, summary_table
+from sslth.experiments.main_job import run_main_job
+from sslth.experiments.summary import summary_table
 from sslth.networks.small_cnn import small_cnn
 from sslth.networks.training import train_classifier
 

@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import json
-import math
-import platform
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-import sslth
 from sslth.cnn.certificates.certify import Report, certify
 from sslth.cnn.extract import extract
 from sslth.cnn.layers import find_layers, kernel_and_bias
 from sslth.cnn.progress import report_progress
 from sslth.cnn.ticket import Ticket
-from sslth.cnn.ticket_file import ticket_bytes
 from sslth.cnn.widths.width_plan import WidthPlan
 from sslth.errors import InvalidInputError
 from sslth.experiments.comparison import compare
-from sslth.experiments.deployed_size import deployed_sizes, deployed_table
+from sslth.experiments.deployed_size import deployed_sizes
 from sslth.experiments.error_vs_width import error_vs_width
 from sslth.experiments.figure_style import figure_to_png
 from sslth.experiments.figures import draw_error_vs_width, draw_layer_errors
 from sslth.experiments.kernel_figures import draw_kept_filters, draw_kernel_comparison
-from sslth.experiments.planned import planned_and_reached, planned_lines
+from sslth.experiments.planned import planned_and_reached
 from sslth.experiments.report import write_report
 from sslth.experiments.store import Store
+from sslth.experiments.summary import summary_of
 from sslth.subset_sum.files import write_bytes
 
-__all__ = ["run_main_job", "summary_table"]
+__all__ = ["run_main_job"]
 
 _DRAWN = 1 << 14  # kept filters of a block, those of the largest |v_t|, among which the longest are shown
-_PACKAGES = ("numpy", "scipy", "numba", "torch", "ortools", "matplotlib")
 
 
 def run_main_job(
@@ -80,8 +74,7 @@ def run_main_job(
     Leaves in `out`: target.safetensors, ticket.safetensors, summary.json, report.html, layer_errors.png,
     kept_filters.png, kernels.png and, `with_widths`, error_vs_width.png with its store. `inputs` [m, ...] are what
     both networks are compared on; `stages` are seconds already spent, such as on training; `on_plan` sees the plan of
-    widths, if one is asked for, before the extraction. In the summary `low` and `high` are numbers, or [least, largest]
-    entry of an array.
+    widths, if one is asked for, before the extraction.
     """
     out = Path(out)
     _make_folder(out)
@@ -135,41 +128,17 @@ def run_main_job(
         pictures |= _draw(model, ticket, certificate)
         for name in ("layer_errors", "kept_filters", "kernels"):
             write_bytes(out / f"{name}.png", pictures[name])
-    summary: dict[str, Any] = {
-        "target_accuracy": comparison.target_accuracy,
-        "ticket_accuracy": comparison.ticket_accuracy,
-        "agreement": comparison.agreement,
-        "compared_form": comparison.form,
-        "relative_output_error": comparison.relative_output_error,
-        "max_output_error": comparison.max_output_error,
-        "certified_upper": certificate.upper if certificate.reason is None else None,
-        "certified_upper_reason": certificate.reason,
-        "attained_lower": certificate.lower,
-        "float32_error": certificate.float32_error if math.isfinite(certificate.float32_error) else None,
-        "kernel_error": certificate.kernel_error,
-        "gain": {kept.layer.name: kept.layer.gain for kept in ticket.layers},
-        "width": ticket.width,
-        "narrowest": min(ticket.widths.values()),
-        "plan": planned_and_reached(planned[0], ticket, seconds["extract"]) if planned else None,
-        "kept_filters": ticket.kept_filters,
-        "total_filters": ticket.total_filters,
-        "ticket_bytes": len(ticket_bytes(ticket)),
-        "target_bytes": len(target),
-        "deployed": deployed,
-        "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
-        "versions": _versions(),
-        "seed": seed,
-        "low": _ends(ticket.low),
-        "high": _ends(ticket.high),
-        "carried_over": list(ticket.carry_over),
-        "source": ticket.source,
-        "evaluated_on": evaluated_on,
-        "command": command,
-        "settings": ticket.settings,
-        "layers": [
-            {**layer, "kernel_error": certificate.kernel_error[layer["name"]]} for layer in ticket.summary()["layers"]
-        ],
-    }
+    summary = summary_of(
+        ticket,
+        certificate,
+        comparison,
+        deployed=deployed,
+        planned=planned_and_reached(planned[0], ticket, seconds["extract"]) if planned else None,
+        target_bytes=len(target),
+        seconds=seconds,
+        evaluated_on=evaluated_on,
+        command=command,
+    )
     write_bytes(out / "summary.json", (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
     write_report(out / "report.html", summary, pictures, command)
     _forget_blocks(out)  # the ticket has them
@@ -180,33 +149,6 @@ def _forget_blocks(out: Path) -> None:
     """Remove the finished blocks of an extraction that is over, or that shall begin anew."""
     for leftover in out.glob("blocks.db*"):
         leftover.unlink()
-
-
-def summary_table(summary: dict[str, Any]) -> str:
-    """The few numbers that say whether it worked, as lines of text."""
-
-    def percent(value: float | None) -> str:
-        return "not measured" if value is None else f"{100 * value:.2f} %"
-
-    upper = summary["certified_upper"]
-    widths = f"{summary['width']:,}"
-    if summary["narrowest"] != summary["width"]:
-        widths = f"{summary['narrowest']:,} to {widths}"
-    lines = {
-        "accuracy, target": percent(summary["target_accuracy"]),
-        "accuracy, ticket": percent(summary["ticket_accuracy"]),
-        "same class": percent(summary["agreement"]),
-        "relative output error": f"{summary['relative_output_error']:.2e}",
-        "largest output error seen": f"{summary['max_output_error']:.2e}",
-        "attained by search": f"{summary['attained_lower']:.2e}",
-        "proved upper bound": f"none: {summary['certified_upper_reason']}" if upper is None else f"{upper:.2e}",
-        "kept filters": f"{summary['kept_filters']:,} of {summary['total_filters']:,} (width {widths})",
-        **({} if summary["plan"] is None else planned_lines(summary["plan"])),
-        "ticket file": f"{summary['ticket_bytes']:,} bytes",
-        "seconds": ", ".join(f"{stage} {spent:.1f}" for stage, spent in summary["seconds"].items()),
-    }
-    text = "\n".join(f"{name:26s} {value}" for name, value in lines.items())
-    return f"{text}\n\n{deployed_table(summary['deployed'])}"
 
 
 def _draw(model: nn.Module, ticket: Ticket, certificate: Report) -> dict[str, bytes]:
@@ -235,10 +177,6 @@ def _draw(model: nn.Module, ticket: Ticket, certificate: Report) -> dict[str, by
     }
 
 
-def _ends(corner: npt.NDArray[np.float64]) -> float | list[float]:
-    return float(corner) if corner.ndim == 0 else [float(corner.min()), float(corner.max())]
-
-
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -256,13 +194,3 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
         yield
     finally:
         seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - started
-
-
-def _versions() -> dict[str, str]:
-    found = {"sslth": sslth.__version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
