@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sslth.cnn import triton_draw
 from sslth.subset_sum.kernels.normal import CENTRAL_BITS, LOG2_BITS, TAIL_BITS
 from sslth.subset_sum.random_weights import Part, counter_word
 
@@ -82,8 +83,11 @@ def draw_rows(seed: int, layer: int, part: Part, channel: int, filters: Tensor, 
 def draw_many_rows(seed: int, words: Tensor, channels: Tensor, filters: Tensor, d: int) -> Tensor:
     """Rows of many blocks, float32[b, k, d].
 
-    words int64[b], each a `counter_word`; channels int64[b]; filters int64[b, k]. About 100 bytes an entry meanwhile.
+    words int64[b], each a `counter_word`; channels int64[b]; filters int64[b, k]. About 100 bytes an entry meanwhile,
+    none where the environment's SSLTH_TRITON asks for `triton_draw` on a GPU.
     """
+    if triton_draw.is_wanted(filters.device):
+        return triton_draw.draw_many_rows(seed, words, channels, filters, d)
     groups = (d + 3) // 4
     group = torch.arange(groups, device=filters.device).expand(*filters.shape, groups)
     counter = (

@@ -22,10 +22,16 @@ from sslth.subset_sum.solve_many import solve_many
 from sslth.subset_sum.solvers import REGISTRY, make_solver
 
 NAMES = [name for name in sorted(solvers()) if REGISTRY[name].needs is None or find_spec(REGISTRY[name].needs)]
-EXACT = [name for name in NAMES if name in ("auto", "brute_force", "meet_in_the_middle", "branch_and_bound", "cp_sat")]
+EXACT_NAMES = ("auto", "brute_force", "meet_in_the_middle", "meet_in_the_middle_torch", "branch_and_bound", "cp_sat")
+EXACT = [name for name in NAMES if name in EXACT_NAMES]
 QUICK_EXACT = [name for name in EXACT if name != "cp_sat"]
 HEURISTIC = [name for name in NAMES if name not in EXACT]
-LARGEST_N = {"brute_force": 24, "meet_in_the_middle": 50, "branch_and_bound": 64}  # above it a solver may refuse
+LARGEST_N = {  # above it a solver may refuse
+    "brute_force": 24,
+    "meet_in_the_middle": 50,
+    "meet_in_the_middle_torch": 50,
+    "branch_and_bound": 64,
+}
 LARGEST_D = {"differencing": 1, "k_tree": 16}
 SIZELESS = ("differencing",)  # these may refuse a wanted number of rows
 SECONDS = 5.0

@@ -78,6 +78,15 @@ def test_few_of_many_rows():
 
 
 @pytest.mark.needs_jit
+def test_two_of_very_many_rows():
+    """100 rows a quarter: which of them a sum has no longer fits 64 bits."""
+    rows = np.random.default_rng(2).standard_normal((400, 2))
+    outcome = MeetInTheMiddle()(Instance(rows, rows[[3, 311]].sum(axis=0) + 1e-9, cardinality=2), Limits())
+    assert outcome.stopped_by is StoppedBy.PROOF
+    assert outcome.subset.tolist() == [3, 311]
+
+
+@pytest.mark.needs_jit
 def test_many_equal_rows_cost_little():
     rows = np.repeat(np.array([[0.1], [0.30000000000000004], [1e-9]]), 400, axis=0)
     instance = Instance(rows, [100.05])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class SumList:
         The coordinate that makes the number of rows one more thing to match: sizes, or what is left of the wanted size.
     last, segment_sizes : int64[s]
         Where each segment of equally many rows ends, and how many they are.
-    codes : int64[m]
+    codes : int64[m], or Python integers where int64 does not hold them
         Which rows: digits of mixed radix, one a group.
     groups, radices : list of int
     """
@@ -73,7 +74,8 @@ def quarter_lists(problem: HalvedProblem) -> tuple[SumList, SumList, SumList, Su
 def _sum_list(problem: HalvedProblem, groups: list[int], start: IntArray, start_size: int, sign: int) -> SumList:
     columns = start[:, None].copy()
     sizes = np.zeros(1, dtype=np.int64)
-    codes = np.zeros(1, dtype=np.int64)
+    choices = math.prod(problem.groups[group].size + 1 for group in groups)
+    codes = np.zeros(1, dtype=np.int64 if choices < 2**63 else object)  # Python's integers for few of very many rows
     radices = []
     weight = 1
     for group in groups:

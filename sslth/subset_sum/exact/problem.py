@@ -32,6 +32,9 @@ class HalvedProblem:
     drops_equal_sums: bool = True
     """Whether one of several equal sums will do: not where they are rounded, nor where subsets are counted."""
 
+    lead: float = 0.0
+    """The second quarter of a half has about exp(lead) times as many sums as the first."""
+
     @classmethod
     def of(cls, instance: Instance, grid: FixedPoint, every_subset: bool = False) -> HalvedProblem:
         """Group equal rows, unless every subset matters; choose the complement where it has fewer rows."""
@@ -62,11 +65,11 @@ class HalvedProblem:
 
     @property
     def quarters(self) -> list[list[int]]:
-        """Each half in two parts of about equally many sums."""
+        """Each half in two parts of about equally many sums, but for the lead of the second."""
         parts: list[list[int]] = []
         for half in self.halves:
             pair: tuple[list[int], list[int]] = ([], [])
-            logs = [0.0, 0.0]
+            logs = [self.lead, 0.0]
             for index in half:
                 side = 0 if logs[0] <= logs[1] else 1
                 pair[side].append(index)

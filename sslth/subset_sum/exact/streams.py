@@ -147,7 +147,7 @@ class StreamJoin:
         if self.build() is not None:
             return 0.0
         window, _ = self.problem.expected_error(floor, self.first_pass_hits)
-        edges = self._edges(window)
+        edges = self.edges(window)
         lanes = self._plan(edges, window)
         pairs = self._sums_per_slab(edges) * lanes.crossing / 2.0**lanes.cell_bits
         return 20.0 + 10.0 * lanes.crossing + 300.0 * pairs  # fitted at n = 40, d = 1 to 9
@@ -156,7 +156,7 @@ class StreamJoin:
         """Offer every subset with an integer error up to `bound` to the buffer; why stopped, and whether finished."""
         buffer.start_pass(bound)
         window = min(bound, buffer.conclusive_bound)
-        edges = self._edges(window)
+        edges = self.edges(window)
         blocks = [edges[i : i + _SLABS_PER_BLOCK + 1] for i in range(0, edges.size - 1, _SLABS_PER_BLOCK)]
         context = _Pass(self, buffer, window, self._plan(edges, window))
         stopped: StoppedBy | None = None
@@ -182,17 +182,17 @@ class StreamJoin:
             self.problem, width, window, _table_bits(min(int(self._sums_per_slab(edges)), self.sums_per_slab))
         )
 
-    def _edges(self, window: int) -> IntArray:
+    def edges(self, window: int, sums_per_slab: int | None = None, most_samples: int = _MOST_SAMPLES) -> IntArray:
         """Slabs of about equally many sums, as rising limits of the first coordinate; none outside both streams."""
         low = max(self.a.span[0] - window, self.b.span[0])
         high = min(self.a.span[1] + window, self.b.span[1])
         if low > high:
             return np.empty(0, dtype=np.int64)
-        count = math.ceil((self.a.total + self.b.total) / (2 * self.sums_per_slab))
+        count = math.ceil((self.a.total + self.b.total) / (2 * (sums_per_slab or self.sums_per_slab)))
         if count <= 1:
             return np.array([low, high + 1], dtype=np.int64)
         rng = np.random.Generator(np.random.Philox(0))
-        samples = min(_MOST_SAMPLES, _SAMPLES_PER_SLAB * count)
+        samples = min(most_samples, _SAMPLES_PER_SLAB * count)
         keys = np.sort(np.concatenate([self.a.sample(rng, samples), self.b.sample(rng, samples)]))
         inner = keys[np.linspace(0, keys.size - 1, count + 1).astype(np.int64)[1:-1]]
         inner = inner[(inner > low) & (inner <= high)]

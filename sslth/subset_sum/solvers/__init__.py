@@ -104,6 +104,13 @@ REGISTRY: dict[str, Entry] = {
         "n <= 64, small d: two halves, streamed or stored; proves the optimum",
         proves=True,
     ),
+    "meet_in_the_middle_torch": Entry(
+        "meet_in_the_middle_torch",
+        "MeetInTheMiddleTorch",
+        "n from 60, small d: meet in the middle on one GPU or several, through torch; proves the optimum",
+        proves=True,
+        needs="torch",
+    ),
     "branch_and_bound": Entry(
         "branch_and_bound",
         "BranchAndBound",
