@@ -3,8 +3,8 @@
 python -m benchmarks.virtual_width                       # everything; some 15 minutes of an idle core, resumable
 python -m benchmarks.virtual_width --parts memory,error --most 1e6
 
-Every measurement runs in a process of its own and leaves a JSON file in the folder; what is there is not measured
-again. The table and the figures are drawn from all that is there.
+Every measurement leaves a JSON file in the folder; what is there is not measured again. Those of time and memory run in
+a process of their own each. The table and the figures are drawn from all that is there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.virtual_width_networks import predict_resnet18, run_resnet20
-from benchmarks.virtual_width_report import draw_figures, tables
 from sslth.cnn.gain import sign_gain
 from sslth.cnn.layers import Layer, Wiring
 from sslth.cnn.random_layer import Block, RandomLayer
@@ -32,6 +31,7 @@ from sslth.subset_sum.arguments import written_number
 from sslth.subset_sum.files import write_atomically
 from sslth.subset_sum.kernels.exact_sum import add_rows_exactly, settle
 from sslth.subset_sum.memory import peak_bytes
+from sslth.subset_sum.random_weights import Part, fill_rows
 
 PARTS = ("memory", "plain", "error", "networks")
 _MEMORY_WIDTHS, _MEMORY_D = (10**4, 10**5, 10**6, 10**7), 72
@@ -46,6 +46,8 @@ Cell = tuple[str, Callable[..., dict[str, Any]], tuple[Any, ...]]  # name of the
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the study; returns the exit status."""
+    from benchmarks.virtual_width_report import draw_figures, tables  # not where memory is measured
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks.virtual_width", description=__doc__.splitlines()[0])
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {', '.join(PARTS)}, with commas between them")
     parser.add_argument("--most", default="1e7", help="the largest width")
@@ -63,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
             path = options.out / f"{name}.json"
             if not path.is_file():
                 print(f"  {name}", file=sys.stderr)
-                _in_a_process_of_its_own(measure, given, path)
+                run = _measure_and_write if measure is measure_error else _in_a_process_of_its_own
+                run(measure, given, path)
         rows = read_rows(options.out)
         print(tables(rows))
         draw_figures(rows, options.out)
@@ -89,7 +92,7 @@ def cells(parts: list[str], most: int, weights: Path) -> list[Cell]:
             for width in _ERROR_WIDTHS:
                 if _FEWEST_A_DIMENSION * d <= width <= most:
                     seeds = 4 if width <= 10**6 else 1
-                    found += [(f"error-{d}-{width}-{s}", measure_block, (width, d, s, 1)) for s in range(seeds)]
+                    found += [(f"error-{d}-{width}-{s}", measure_error, (width, d, s)) for s in range(seeds)]
     if "networks" in parts:
         found.append(("network-resnet20", run_resnet20, (str(weights), 1e-3)))
         found.append(("network-resnet18", predict_resnet18, (1e-2,)))
@@ -140,6 +143,14 @@ def measure_block(width: int, d: int, seed: int, repeats: int) -> dict[str, Any]
     }
 
 
+def measure_error(width: int, d: int, seed: int) -> dict[str, Any]:
+    """Search one block; how many filters are kept, and the exactly recomputed error."""
+    block, target = random_block(width, d, seed), aim(width, d, seed)
+    filters = TiledSearch().search(block, 1, target)
+    error = exact_error(block, filters, target)
+    return {"width": width, "d": d, "seed": seed, "kept": int(filters.size), "error": error}
+
+
 def random_block(width: int, d: int, seed: int) -> Block:
     """One input channel of a layer with d outputs."""
     wiring = Wiring("linear", 1, d, False)
@@ -162,17 +173,20 @@ def exact_error(block: Block, filters: np.ndarray, target: np.ndarray) -> float:
 
 
 def measure_plain_generation(count: int) -> dict[str, Any]:
-    """Nanoseconds a float32 normal of NumPy's and torch's generators, and of a copy of as many bytes; one core."""
+    """Nanoseconds a float32 normal of NumPy's, torch's and our generator, and of a copy of as many bytes; one core."""
     import torch
 
     torch.set_num_threads(1)
     rng = np.random.Generator(np.random.Philox(0))
     out, copy = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
     double, buffer = np.empty(count), torch.empty(count)
+    filters = np.arange(count // _MEMORY_D, dtype=np.uint32)
+    rows = np.empty((filters.size, _MEMORY_D), dtype=np.float32)
     works: dict[str, Callable[[], object]] = {
         "numpy": lambda: rng.standard_normal(out=out, dtype=np.float32),
         "numpy_float64": lambda: rng.standard_normal(out=double),
         "torch": lambda: buffer.normal_(),
+        "ours": lambda: fill_rows(0, 0, Part.U, 0, filters, rows),
         "copy": lambda: np.copyto(copy, out),
     }
     found: dict[str, Any] = {"normals": count}

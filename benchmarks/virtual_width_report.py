@@ -101,7 +101,8 @@ def _memory_table(rows: Sequence[Row], plain: Sequence[Row]) -> str:
     for row in plain:
         lines.append(
             f"Plain generation, ns a float32 normal: NumPy's Philox and standard_normal {row['numpy']:.2f} (float64 "
-            f"{row['numpy_float64']:.2f}), torch.randn {row['torch']:.2f}; a copy of the same bytes {row['copy']:.2f}."
+            f"{row['numpy_float64']:.2f}), torch.randn {row['torch']:.2f}, ours {row['ours']:.2f}; a copy of the same "
+            f"bytes {row['copy']:.2f}."
         )
     return "\n".join(lines)
 
@@ -185,9 +186,16 @@ def memory_figure(rows: Sequence[Row], plain: Sequence[Row]) -> Figure:
     right.plot(widths, entry, color=PALETTE[0], marker=MARKERS[0], label="generation and search")
     for row in plain:
         for place, (name, label) in enumerate(
-            (("numpy", "NumPy Philox, drawing alone"), ("torch", "torch.randn, drawing alone"), ("copy", "a copy"))
+            (
+                ("numpy", "NumPy Philox, drawing alone"),
+                ("torch", "torch.randn, drawing alone"),
+                ("copy", "a copy"),
+                ("ours", "our generator, drawing alone"),
+            )
         ):
-            right.axhline(row[name], color=PALETTE[1 + place], linestyle=("--", "-.", ":")[place], label=label)
+            right.axhline(
+                row[name], color=PALETTE[1 + place], linestyle=("--", "-.", ":", (0, (1, 3)))[place], label=label
+            )
     right.set_ylabel("processor ns an entry of a row")
     right.set_title("Time")
     for axes in (left, right):
@@ -195,6 +203,7 @@ def memory_figure(rows: Sequence[Row], plain: Sequence[Row]) -> Figure:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel(f"width n (d = {d})")
+        axes.set_ylim(top=12 * axes.get_ylim()[1])  # room for the legend
         axes.legend(frameon=False)
     return figure
 

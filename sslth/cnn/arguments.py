@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,9 +33,11 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        where = torch.device(device)
-        torch.zeros(1, device=where).cpu()
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an old driver warns as well; the error says it
+            where = torch.device(device)
+            torch.zeros(1, device=where).cpu()
+    except (RuntimeError, AssertionError, TypeError, AttributeError, ImportError) as error:
         detail = " ".join(str(error).split())[:100]
         raise InvalidInputError(f"the device {device!r} cannot be used ({detail}); try 'cpu'") from None
     return where

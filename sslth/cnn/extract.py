@@ -114,7 +114,8 @@ def extract(
         are drawn from the seed unless a pair is (V, U, v, u); a power of two brings them to the size of the others.
     memory : str or int
         Budget for the blocks that are searched at the same time. Above width 131,072 a block takes as much as the
-        smallest 65,536 of its filters and two tiles need, and 4 bytes a kept filter.
+        smallest 65,536 of its filters and two tiles need; what it keeps goes to a temporary file, and 4 bytes a filter
+        of one sign are reckoned for it.
     jobs : int, optional
         Threads; None for one a core. The ticket does not depend on it.
     carry_over : collection of str

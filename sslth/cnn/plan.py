@@ -212,7 +212,6 @@ def _search_on_device(
             yield number, np.empty(0, dtype=np.uint32)
     problems = [Problem(tasks[number].block, tasks[number].sign, tasks[number].target) for number in wanted]
     for place, filters in search_side_by_side(problems, solver, threads):
-        filters.sort()
         yield wanted[place], filters
 
 
@@ -226,8 +225,6 @@ def search(task: Task, solver: Searcher, max_kept: int | None) -> Filters:
     if not task.target.any():
         return np.empty(0, dtype=np.uint32)
     if isinstance(solver, TiledSearch) and max_kept is None:
-        filters = solver.search(task.block, task.sign, task.target)
-        filters.sort()  # in place: of a wide block they are many
-        return filters
+        return solver.search(task.block, task.sign, task.target)
     whole = SortedPursuit(presorted=True) if isinstance(solver, TiledSearch) else solver
     return np.sort(search_whole_block(task.block, task.sign, task.target, whole, max_kept))

@@ -83,7 +83,7 @@ class TiledSearch:
     Notes
     -----
     Cost O(n d) time, nearly all of it for drawing each row once. Memory O(n + d tail_rows) up to 2^18 filters; above,
-    O(d tail_rows) and the kept numbers, 4 bytes each.
+    O(d tail_rows); the kept numbers go to a temporary file.
     """
 
     name: str = "tiled_signs"
@@ -109,14 +109,14 @@ class TiledSearch:
         return _BYTES_A_FILTER * 2 * width + tail + 4 * tile
 
     def search(self, block: Block, sign: int, target: FloatArray) -> Filters:
-        """Return the kept filters of one block and sign for a target float64[d] that is not zero."""
+        """Return the kept filters of one block and sign, in rising order, for a target float64[d] that is not zero."""
         if is_wide(block) and self.takes(block.size // 2, target.size):
             return self._search_wide(block, sign, target)
         filters, scales = candidates(block, sign)
         if filters.size == 0:
             return filters
         if not self.takes(filters.size, target.size):
-            return search_whole_block(block, sign, target, SortedPursuit(presorted=True), None, Norm.L2)
+            return np.sort(search_whole_block(block, sign, target, SortedPursuit(presorted=True), None, Norm.L2))
         ordered = Ordered(block, filters, scales, target, filters.size)
         _decide_in_tiles(block, ordered.main, ordered.lengths, ordered.residual, ordered.keep)
         return ordered.finished(float(np.linalg.norm(target)))
@@ -163,13 +163,13 @@ class Ordered:
         self.residual = target - self._half
 
     def finished(self, length: float, kept: KeptNumbers | None = None) -> Filters:
-        """The kept filters and those of `kept`; none if they leave an error that is as long as the target."""
+        """The kept filters and those of `kept`, in rising order; none if they leave an error as long as the target."""
         keep, error = _spend_tail(self._tail, self.residual + self._half, self._n)
         self.keep[self.main.size :] = keep
         if error >= length:
             return self._filters[:0]
         found = self._filters[self.keep]
-        return found if kept is None else kept.joined(found)
+        return np.sort(found) if kept is None else kept.joined(found)
 
 
 def most_tile_rows(d: int) -> int:

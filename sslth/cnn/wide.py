@@ -7,11 +7,12 @@ scales, a number a filter, tells those that stay (see `WideBlock.small_rows`), a
 from __future__ import annotations
 
 import math
+import mmap
 import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, NamedTuple
@@ -43,7 +44,7 @@ Filters = npt.NDArray[np.uint32]
 Scales = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 
-SORTED_AT_MOST = 1 << 18  # filters: above it, to sort them takes longer than to draw their rows, and 64 bytes each
+SORTED_AT_MOST = 1 << 18  # filters: above it, what sorting them takes would be most of a block's memory
 _SMALL_ROWS = 1 << 16
 _SMALL_A_DIMENSION = 32
 _FEWEST_IN_A_STRETCH = 256  # filters: what a tile may lack
@@ -209,8 +210,24 @@ def one_ahead(items: Iterator[Tile]) -> Generator[Tile, None, None]:
             yield item
 
 
+@contextmanager
+def _room_is_there() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInputError(
+            f"cannot write kept filters to {tempfile.gettempdir()} ({error.strerror or error}); set TMPDIR"
+        ) from None
+
+
 class KeptNumbers:
-    """Kept filter numbers in rising order: in memory as long as they are few, then in a temporary file."""
+    """Kept filter numbers in rising order: in memory as long as they are few, then in a temporary file.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no room for that file.
+    """
 
     def __init__(self) -> None:
         self._parts: list[Filters] = []
@@ -225,27 +242,39 @@ class KeptNumbers:
             self._spill()
 
     def joined(self, more: Filters) -> Filters:
-        """All numbers and `more`, in any order, sorted: 4 bytes each, and the only copy of them in memory."""
-        held = np.concatenate([*self._parts, more])
-        result = np.empty(self._written + held.size, dtype=np.uint32)
-        if self._file is not None:
-            self._file.seek(0)
-            for start in range(0, self._written, _HELD):
-                part = np.fromfile(self._file, dtype=np.uint32, count=min(_HELD, self._written - start))
-                result[start : start + part.size] = part
-        result[self._written :] = held
-        result.sort()
-        return result
+        """All numbers and `more`, in any order, sorted, uint32[k].
+
+        Where they were too many for memory the array is a map of a file without a name: pages come when they are read,
+        and the system drops them when it needs room.
+        """
+        held, more = np.concatenate([*self._parts, np.empty(0, dtype=np.uint32)]), np.sort(more)
+        if self._file is None:
+            return np.sort(np.concatenate([held, more]))
+        with _room_is_there(), tempfile.TemporaryFile(prefix="sslth-kept-") as merged:
+            taken = 0
+            for part in self._in_turn(held):
+                stop = int(np.searchsorted(more, part[-1]))
+                np.sort(np.concatenate([part, more[taken:stop]])).tofile(merged)
+                taken = stop
+            more[taken:].tofile(merged)
+            merged.flush()
+            pages = mmap.mmap(merged.fileno(), 0, access=mmap.ACCESS_COPY)  # not numpy.memmap, which workers of
+            return np.frombuffer(pages, dtype=np.uint32)  # joblib would send back as the name of a file
+
+    def _in_turn(self, held: Filters) -> Iterator[Filters]:
+        """What was written and what is held, at most `_HELD` numbers at a time, none of them empty."""
+        assert self._file is not None
+        self._file.seek(0)
+        for start in range(0, self._written, _HELD):
+            yield np.fromfile(self._file, dtype=np.uint32, count=min(_HELD, self._written - start))
+        if held.size:
+            yield held
 
     def _spill(self) -> None:
-        try:
+        with _room_is_there():
             if self._file is None:
                 self._file = tempfile.TemporaryFile(prefix="sslth-kept-")  # noqa: SIM115 - closed by __exit__
             np.concatenate(self._parts).tofile(self._file)
-        except OSError as error:
-            raise InvalidInputError(
-                f"cannot write kept filters to {tempfile.gettempdir()} ({error.strerror or error}); set TMPDIR"
-            ) from None
         self._written += self._held
         self._parts, self._held = [], 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import tracemalloc
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from sslth.cnn.plan import Task, bytes_of_block, search, search_all
 from sslth.cnn.random_layer import Block, RandomLayer
 from sslth.cnn.search import TiledSearch, candidates
 from sslth.cnn.wide import KeptNumbers, Tile, WideBlock, empty_rows, falling_order, is_wide, one_ahead
+from sslth.errors import InvalidInputError
 from sslth.subset_sum.kernels.split_scales import split_scales
 
 WIDTH, D = 160_000, 12
@@ -182,7 +184,60 @@ def test_kept_numbers_come_back_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
     with KeptNumbers() as kept:
         for part in ([1, 5, 9], [12, 13, 40], [], [50]):
             kept.add(np.array(part, dtype=np.uint32))
-        assert kept.joined(np.array([41, 3], dtype=np.uint32)).tolist() == [1, 3, 5, 9, 12, 13, 40, 41, 50]
+        found = kept.joined(np.array([99, 41, 3, 2], dtype=np.uint32))
+    assert found.tolist() == [1, 2, 3, 5, 9, 12, 13, 40, 41, 50, 99]  # the files are closed, what they hold is not
+    found[0] = 0  # a copy of its own: nothing is written anywhere
+
+
+@pytest.mark.parametrize("held", [3, 1000])
+def test_any_numbers_are_joined_in_order(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wide, "_HELD", held)
+    rng = np.random.default_rng(held)
+    for size in (1, 5, 6, 40):
+        numbers = np.sort(rng.choice(100, size, replace=False)).astype(np.uint32)
+        later = rng.random(size) < 0.3
+        with KeptNumbers() as kept:
+            for part in np.array_split(numbers[~later], 4):
+                kept.add(part)
+            found = kept.joined(rng.permutation(numbers[later]))
+        assert type(found) is np.ndarray
+        assert np.array_equal(found, numbers)
+
+
+def test_joined_numbers_travel_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As values: joblib sends arrays of a numpy.memmap as the name of its file, and this one has none."""
+    monkeypatch.setattr(wide, "_HELD", 2)
+    with KeptNumbers() as kept:
+        kept.add(np.array([1, 5, 30], dtype=np.uint32))
+        found = kept.joined(np.array([3], dtype=np.uint32))
+    assert pickle.loads(pickle.dumps(found)).tolist() == [1, 3, 5, 30]
+    base: object = found
+    while base is not None:
+        assert not isinstance(base, np.memmap)
+        base = getattr(base, "base", None)
+
+
+def test_no_room_for_kept_numbers_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(wide, "_HELD", 2)
+    monkeypatch.setattr(wide.tempfile, "TemporaryFile", full)
+    with KeptNumbers() as kept, pytest.raises(InvalidInputError, match=r"No space left on device\); set TMPDIR"):
+        kept.add(np.array([1, 2], dtype=np.uint32))
+
+
+def test_memory_does_not_grow_with_what_is_kept() -> None:
+    """Above a million bytes of it; then no page of the answer is in memory before it is read."""
+    peaks = []
+    for width in (6 * WIDTH, 18 * WIDTH):
+        block = block_of(width)
+        tracemalloc.start()
+        found = TiledSearch().search(block, 1, aim(width))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert found.size > 0.4 * width
+    assert peaks[1] - peaks[0] < 1 << 20  # where the answer grows by 3.7 MiB
 
 
 def test_a_sum_in_stretches_is_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
