@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +69,7 @@ def compare(
             jobs=_cores() if jobs is None else jobs,
             out=out,
             restart=restart,
-            command=" ".join(words),
+            command=shlex.join(words),
             progress=progress,
         )
     if as_json:
@@ -77,7 +78,7 @@ def compare(
         typer.echo(table_text(found.table, TITLES))
         typer.echo("")
         for one in found.findings:
-            typer.echo(f"{one.name}: {one.verdict}: {one.why}")
+            typer.echo(f"{one.name}: {one.verdict}; {one.why}")
         typer.echo(f"\nreport: {out / 'compare.html'}")
     for name, error in found.errors.items():
         typer.echo(f"sslth: {name} failed: {error}", err=True)

@@ -15,11 +15,13 @@ from sslth.theory.intervals import clopper_pearson
 
 __all__ = ["reliability_figure"]
 
-_COLUMNS = 3
-
 
 def reliability_figure(
-    diagrams: Mapping[str, Reliability], path_or_stream: Destination | None = None, format: str | None = None
+    diagrams: Mapping[str, Reliability],
+    path_or_stream: Destination | None = None,
+    format: str | None = None,
+    *,
+    columns: int = 3,
 ) -> Figure:
     """Draw one diagram for each name: accuracy of each bin at its mean confidence, and the share of examples below.
 
@@ -33,12 +35,12 @@ def reliability_figure(
     """
     if not diagrams:
         raise InvalidInputError("there is no diagram to draw; give at least one")
-    return saved(_drawn(diagrams), path_or_stream, format)
+    return saved(_drawn(diagrams, columns), path_or_stream, format)
 
 
 @styled
-def _drawn(diagrams: Mapping[str, Reliability]) -> Figure:
-    columns = min(_COLUMNS, len(diagrams))
+def _drawn(diagrams: Mapping[str, Reliability], most: int) -> Figure:
+    columns = min(most, len(diagrams))
     rows = -(-len(diagrams) // columns)
     figure = Figure(figsize=(3.5 * columns + 0.6, 4.3 * rows + 0.3), layout="constrained")
     grid = figure.add_gridspec(2 * rows, columns, height_ratios=[3.2, 1.0] * rows)

@@ -23,6 +23,21 @@ def test_top_k_is_what_a_stable_sort_keeps(k: int) -> None:
     assert torch.equal(top_k(scores, k).flatten(), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int64], ids=str)
+def test_every_type_of_score_is_cut_at_the_same_place(dtype: torch.dtype) -> None:
+    whole = torch.randint(-8, 8, (500,), generator=torch.Generator().manual_seed(1))
+    expected = torch.zeros(500, dtype=torch.bool)
+    expected[torch.sort(whole, descending=True, stable=True).indices[:123]] = True
+    assert torch.equal(top_k(whole.to(dtype), 123), expected)
+
+
+def test_infinite_scores_are_the_first_and_the_last() -> None:
+    scores = torch.tensor([-math.inf, 0.0, math.inf, -0.0, -math.inf, 2.0])
+    kept = [top_k(scores, k).nonzero().flatten().tolist() for k in range(7)]
+    assert kept == [[], [2], [2, 5], [1, 2, 5], [1, 2, 3, 5], [0, 1, 2, 3, 5], [0, 1, 2, 3, 4, 5]]
+    assert top_k(torch.zeros(0), 0).tolist() == []
+
+
 def test_all_equal_scores_keep_the_first() -> None:
     assert top_k(torch.ones(6), 4).tolist() == [True] * 4 + [False] * 2
 

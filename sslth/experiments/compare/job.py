@@ -32,7 +32,7 @@ _FEWEST_SEEDS = 2
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out: the table as JSON, the findings, and the first error of each way that failed."""
+    """What came out: the table as JSON, the findings, and the first error of each way of which a cell failed."""
 
     table: dict[str, Any]
     findings: tuple[Finding, ...]
@@ -111,7 +111,7 @@ def _write(
     out: Path, comparison: Comparison, results: Results, keep: float, facts: Mapping[str, Any], command: str
 ) -> None:
     from sslth.experiments.compare.figures import accuracy_figure, cost_figure, diagrams
-    from sslth.experiments.compare.page import render_page, write_page
+    from sslth.experiments.compare.page import render_page
     from sslth.experiments.figure_style import figure_to_png
     from sslth.experiments.reliability_figure import reliability_figure
 
@@ -124,8 +124,8 @@ def _write(
     if any(entry["keep"] for entry in comparison.table["methods"].values()):
         pictures["accuracy"] = figure_to_png(accuracy_figure(comparison.table, TITLES))
         pictures["cost"] = figure_to_png(cost_figure(comparison.table, TITLES))
-        pictures["reliability"] = figure_to_png(reliability_figure(diagrams(results, keep, TITLES)))
+        pictures["reliability"] = figure_to_png(reliability_figure(diagrams(results, keep, TITLES), columns=4), dpi=100)
     for name, content in pictures.items():
         write_bytes(out / f"{name}.png", content)
     page = render_page(comparison.table, comparison.findings, TITLES, pictures, facts, command)
-    write_page(out / "compare.html", page)
+    write_bytes(out / "compare.html", page.encode("utf-8"))

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from sslth.experiments.compare.findings import MARGINS, Difference, Finding
+from sslth.experiments.compare.findings import Finding
 from sslth.experiments.compare.table import shown
+from sslth.experiments.compare.verdicts import MARGINS, REFUTED, SHOWN
 from sslth.experiments.report import picture
-from sslth.subset_sum.files import write_atomically
 
-__all__ = ["COLUMNS", "render_page", "write_page"]
+__all__ = ["PARTS", "render_page"]
 
-COLUMNS = {
-    "accuracy_before": "before finetuning (%)",
-    "accuracy_after": "after finetuning (%)",
-    "keep": "kept (%)",
-    "filters_removed": "filters removed",
-    "filters": "of",
-    "ece": "ECE",
-    "adaptive_ece": "adaptive ECE",
-    "brier": "Brier",
-    "nll": "NLL",
-    "confidence_when_wrong": "confidence when wrong",
-    "ood_auroc": "OOD AUROC",
-    "barrier": "barrier",
-    "steps": "steps",
-    "seconds": "seconds",
-    "bytes": "bytes",
+PARTS = {
+    "Accuracy, size and cost": {
+        "accuracy_before": "before finetuning (%)",
+        "accuracy_after": "after finetuning (%)",
+        "keep": "kept (%)",
+        "filters_removed": "filters removed",
+        "filters": "of",
+        "steps": "steps",
+        "seconds": "seconds",
+        "bytes": "bytes",
+    },
+    "Calibration, detection and connectivity": {
+        "ece": "ECE",
+        "adaptive_ece": "adaptive ECE",
+        "brier": "Brier",
+        "nll": "NLL",
+        "confidence_when_wrong": "confidence when wrong",
+        "ood_auroc": "OOD AUROC",
+        "barrier": "barrier",
+    },
 }
 
 
@@ -42,27 +45,53 @@ def render_page(
     facts: Mapping[str, Any],
     command: str,
 ) -> str:
-    """Return the page as text; `facts` are shown as they are, by name."""
-    rows = [
+    """Return the page as text.
+
+    Parameters
+    ----------
+    table : mapping
+        What `table_json` returns.
+    titles : mapping
+        What people call each way.
+    pictures : mapping of bytes
+        PNG files by name: "accuracy", "cost", "reliability"; those that are missing are left out.
+    facts : mapping
+        Shown as they are, by name.
+    command : str
+        What makes the page again.
+    """
+    methods = table["methods"]
+    parts = [
         {
-            "title": titles.get(way, way),
-            "cells": [{"text": shown(entry[name], name), "reason": entry.get(f"{name}_reason")} for name in COLUMNS],
+            "title": title,
+            "heads": list(columns.values()),
+            "rows": [
+                {
+                    "title": titles.get(way, way),
+                    "failed": "error" in entry,
+                    "cells": [
+                        {"text": shown(entry[name], name), "reason": entry.get(f"{name}_reason")} for name in columns
+                    ],
+                }
+                for way, entry in methods.items()
+            ],
         }
-        for way, entry in table["methods"].items()
+        for title, columns in PARTS.items()
     ]
     notes = {
-        f"{titles.get(way, way)}, {COLUMNS[name]}": entry[f"{name}_reason"]
-        for way, entry in table["methods"].items()
-        for name in COLUMNS
+        f"{titles.get(way, way)}, {head}": entry[f"{name}_reason"]
+        for way, entry in methods.items()
+        for columns in PARTS.values()
+        for name, head in columns.items()
         if entry.get(f"{name}_reason")
     }
     environment = Environment(
         loader=PackageLoader("sslth.experiments"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update({"picture": picture, "interval": _interval, "slug": _slug})
+    environment.filters.update({"picture": picture, "slug": _slug})
     return environment.get_template("compare.html.j2").render(
-        rows=rows,
-        heads=list(COLUMNS.values()),
+        parts=parts,
+        errors={titles.get(way, way): entry["error"] for way, entry in methods.items() if "error" in entry},
         notes=notes,
         findings=findings,
         pictures=pictures,
@@ -72,24 +101,6 @@ def render_page(
     )
 
 
-def write_page(path: Path, page: str) -> None:
-    """Write the page; the file is complete or what it was before.
-
-    Raises
-    ------
-    InvalidInputError
-        If the file cannot be written.
-    """
-    content = page.encode("utf-8")
-    write_atomically(path, lambda stream: stream.write(content))
-
-
-def _interval(one: Difference) -> str:
-    if one.interval is None or one.mean is None:
-        return "no interval"
-    return f"{one.mean:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}]"
-
-
 def _slug(verdict: str) -> str:
     """The class of the page's style that a verdict has."""
-    return {"shows": "holds", "does not show": "violated"}.get(verdict, "undecided")
+    return {SHOWN: "holds", REFUTED: "violated"}.get(verdict, "undecided")

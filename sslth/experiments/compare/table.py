@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sslth.experiments.cells import cell_key
 from sslth.experiments.store import Row
 from sslth.mining.intervals import mean_interval
 
-__all__ = ["FIGURES", "Chosen", "Results", "choices_json", "figure_of", "table_json", "table_text"]
+__all__ = ["FIGURES", "Chosen", "Results", "choices_json", "figure_of", "shown", "table_json", "table_text"]
 
 FIGURES = (
     "accuracy_before",
@@ -28,8 +30,11 @@ FIGURES = (
     "seconds",
     "bytes",
 )
-_PERCENT = ("accuracy_before", "accuracy_after", "keep")
+_COUNTS = ("filters_removed", "filters", "steps", "bytes")
 _COLUMNS = ("accuracy_before", "accuracy_after", "keep", "ece", "brier", "nll", "barrier", "steps", "seconds", "bytes")
+
+
+Pair = tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Chosen:
 
     settings: Mapping[str, Any]
     result: Mapping[str, Any]
-    candidates: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...]
+    candidates: tuple[Pair, ...]
 
 
 class Results:
@@ -50,52 +55,51 @@ class Results:
         All that were asked for.
     rows : iterable of Row
         What is stored of them.
+
+    Attributes
+    ----------
+    errors : dict of str
+        For each way that has a failed cell the first error.
+    failed : list of dict
+        The failed cells: method, keep, seed, settings and error.
     """
 
     def __init__(self, cells: Sequence[Mapping[str, Any]], rows: Iterable[Row]) -> None:
-        self.errors: dict[str, str] = {}
-        found: dict[tuple[str, float, int], list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
-        for row in rows:
-            way, keep, seed = (row.parameters[name] for name in ("way", "keep", "seed"))
-            if row.result is None:
-                self.errors.setdefault(way, row.error or "unknown error")
-            else:
-                found.setdefault((way, keep, seed), []).append((row.parameters["settings"], row.result))
-        wanted = [cell["settings"] for cell in cells]
-        self._chosen = {
-            key: _picked(sorted(candidates, key=lambda pair: wanted.index(pair[0])))
-            for key, candidates in found.items()
-        }
         self.seeds = sorted({cell["seed"] for cell in cells})
         self.ways = list(dict.fromkeys(cell["way"] for cell in cells))
+        stored = {row.key: row for row in rows}
+        self._found: dict[tuple[str, float, int], list[Pair]] = {}
+        self.errors: dict[str, str] = {}
+        self.failed: list[dict[str, Any]] = []
+        for cell in cells:
+            row = stored.get(cell_key(cell))
+            way, keep, seed, settings = (cell[name] for name in ("way", "keep", "seed", "settings"))
+            if row is not None and row.result is not None:
+                self._found.setdefault((way, keep, seed), []).append((settings, row.result))
+                continue
+            error = "not evaluated" if row is None or row.error is None else row.error
+            self.errors.setdefault(way, error)
+            self.failed.append({"method": way, "keep": keep, "seed": seed, "settings": settings, "error": error})
 
-    def chosen(self, way: str, keep: float) -> dict[int, Chosen]:
-        """By seed, for those seeds that have a result."""
-        return {seed: self._chosen[way, keep, seed] for seed in self.seeds if (way, keep, seed) in self._chosen}
-
-    def with_settings(self, way: str, keep: float, settings: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-        """By seed the results of one setting, picked or not."""
-        return {
-            seed: result
-            for seed, chosen in self.chosen(way, keep).items()
-            for given, result in chosen.candidates
-            if dict(given) == dict(settings)
-        }
+    def chosen(self, way: str, keep: float, among: Mapping[str, Any] | None = None) -> dict[int, Chosen]:
+        """By seed what validation picks, of all settings or of those that agree with `among`, if there are any."""
+        wanted = {} if among is None else among
+        found: dict[int, Chosen] = {}
+        for seed in self.seeds:
+            candidates = [pair for pair in self._found.get((way, keep, seed), ()) if pair[0].items() >= wanted.items()]
+            if candidates:
+                found[seed] = _picked(candidates)
+        return found
 
 
-def _picked(candidates: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Chosen:
+def _picked(candidates: Sequence[Pair]) -> Chosen:
     """The highest validation accuracy; among equals the lowest validation likelihood loss, then the first."""
-    best = min(
-        range(len(candidates)),
-        key=lambda place: (
-            -candidates[place][1]["validation"]["accuracy"],
-            candidates[place][1]["validation"]["nll"]
-            if candidates[place][1]["validation"]["nll"] is not None
-            else 1e300,
-            place,
-        ),
-    )
-    settings, result = candidates[best]
+
+    def rank(pair: Pair) -> tuple[float, float]:
+        seen = pair[1]["validation"]
+        return -seen["accuracy"], math.inf if seen["nll"] is None else seen["nll"]
+
+    settings, result = min(candidates, key=rank)
     return Chosen(settings, result, tuple(candidates))
 
 
@@ -126,7 +130,10 @@ def figure_of(results: Iterable[Mapping[str, Any]], name: str) -> tuple[dict[str
 
 
 def table_json(results: Results, keep: float) -> dict[str, Any]:
-    """The table: {"methods": {name: {figure: {"mean", "interval", "seeds"} or None, and "<figure>_reason"}}}."""
+    """The table: {"methods": {name: {figure: {"mean", "interval", "seeds"} or None}}}.
+
+    A figure that is None has its reason beside it ("ece", "ece_reason"); a method of which anything failed has "error".
+    """
     methods: dict[str, Any] = {}
     for way in results.ways:
         chosen = results.chosen(way, keep)
@@ -136,13 +143,15 @@ def table_json(results: Results, keep: float) -> dict[str, Any]:
             entry[name] = figure
             if figure is None:
                 entry[f"{name}_reason"] = results.errors.get(way, reason) if not chosen else reason
+        if way in results.errors:
+            entry["error"] = results.errors[way]
         methods[way] = entry
     return {"methods": methods}
 
 
-def choices_json(results: Results, keeps: Sequence[float]) -> list[dict[str, Any]]:
-    """For every way, share and seed what validation saw and what it picked."""
-    return [
+def choices_json(results: Results, keeps: Sequence[float]) -> dict[str, Any]:
+    """For every way, share and seed what validation saw and what it picked; and the cells that failed."""
+    choices = [
         {
             "method": way,
             "keep": keep,
@@ -157,6 +166,7 @@ def choices_json(results: Results, keeps: Sequence[float]) -> list[dict[str, Any
         for keep in dict.fromkeys(keeps)
         for seed, chosen in results.chosen(way, keep).items()
     ]
+    return {"choices": choices, "failed": results.failed}
 
 
 def table_text(table: Mapping[str, Any], titles: Mapping[str, str]) -> str:
@@ -164,13 +174,18 @@ def table_text(table: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     heads = [name.replace("accuracy_", "acc. ").replace("_", " ") for name in _COLUMNS]
     lines = [["method", *heads]]
     for way, entry in table["methods"].items():
-        lines.append([titles.get(way, way), *(shown(entry[name], name) for name in _COLUMNS)])
+        title = titles.get(way, way) + (" (failed)" if "error" in entry else "")
+        lines.append([title, *(shown(entry[name], name) for name in _COLUMNS)])
     widths = [max(len(line[place]) for line in lines) for place in range(len(heads) + 1)]
-    return "\n".join(
-        "  ".join(text.ljust(width) if place == 0 else text.rjust(width) for place, (text, width) in
-                  enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    )  # fmt: skip
+    return "\n".join(_aligned(line, widths) for line in lines)
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = (
+        text.rjust(width) if place else text.ljust(width)
+        for place, (text, width) in enumerate(zip(line, widths, strict=True))
+    )
+    return "  ".join([first, *rest])
 
 
 def shown(figure: Mapping[str, Any] | None, name: str) -> str:
@@ -185,9 +200,11 @@ def shown(figure: Mapping[str, Any] | None, name: str) -> str:
         return "-"
     mean = figure["mean"]
     half = (figure["interval"][1] - figure["interval"][0]) / 2
-    if name in _PERCENT:
-        return f"{100 * mean:.1f} ± {100 * half:.1f}" if half > 5e-5 or mean > 0.1 else f"{100 * mean:.2f}"
-    if name in ("steps", "bytes", "filters_removed", "filters"):
+    if name == "keep":
+        return f"{100 * mean:.3g}" + (f" ± {100 * half:.1f}" if half >= 5e-4 else "")
+    if name in ("accuracy_before", "accuracy_after"):
+        return f"{100 * mean:.1f} ± {100 * half:.1f}"
+    if name in _COUNTS:
         return f"{mean:,.0f}" + (f" ± {half:,.0f}" if half >= 0.5 else "")
     if name == "seconds":
         return f"{mean:.1f}"

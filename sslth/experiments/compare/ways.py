@@ -64,7 +64,7 @@ def _members(*lambdas: list[float | None]) -> tuple[dict[str, Any], ...]:
 
 
 _ONLY_ADAM: dict[str, Any] = {"optimizer": "Adam"}
-_DIETS = tuple({"rewind": steps} for steps in REWINDS)
+_REWOUND = tuple({"rewind": steps} for steps in REWINDS)
 _PLAIN: list[float | None] = [None, None, None]  # λ of three members; None is infinity
 _ROBUST = ([None, 10.0, 5.0], [None, 5.0, 2.0])
 
@@ -80,9 +80,9 @@ WAYS: dict[str, Way] = {
     "gem_miner": Way("Gem-Miner", "mined", _trained({"penalty": 3e-4}, {"penalty": 1e-3})),
     "plain_ensemble": Way("plain ensemble", "ensemble", _members(_PLAIN)),
     "dro_ensemble": Way("DRO ensemble", "ensemble", _members(*_ROBUST)),
-    "imp": Way("IMP, rewound", "diet", _trained({"rewind": 0}, *_DIETS)),
-    "imp_random": Way("IMP, 10 % random first", "diet", _trained(*_DIETS)),
-    "imp_easiest": Way("IMP, 10 % easiest first", "diet", _trained(*_DIETS)),
+    "imp": Way("IMP, rewound", "diet", _trained({"rewind": 0}, *_REWOUND)),
+    "imp_random": Way("IMP, 10 % random first", "diet", _trained(*_REWOUND)),
+    "imp_easiest": Way("IMP, 10 % easiest first", "diet", _trained(*_REWOUND)),
     "subset_sum": Way("subset sums", "extracted", (_ONLY_ADAM,)),
 }
 
