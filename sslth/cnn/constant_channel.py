@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from sslth.cnn.layers import Wiring, empty_module
 from sslth.cnn.operation import convolve, pad_input, window_rank
@@ -39,6 +39,13 @@ def _spatial(x: Tensor, wiring: Wiring) -> Sequence[int]:
     return x.shape[-window_rank(wiring) :]
 
 
+@fx.wrap  # the number of axes decides, which a traced input does not tell
+def _ones_beside(x: Tensor, rank: int, groups: int) -> Tensor:
+    """One image of ones in the size of x, batched if x is."""
+    ones = torch.ones_like(x.narrow(-rank - 1, 0, groups))
+    return ones if x.dim() == rank + 1 else ones[:1]
+
+
 class WithConstantChannel(nn.Module):
     """A layer, plus the kernel of a constant input channel: the same window, padded by zeros as the input is."""
 
@@ -52,7 +59,5 @@ class WithConstantChannel(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply both; the input as the target's layer takes it."""
-        ones = torch.ones_like(input.narrow(-self._rank - 1, 0, self._groups))
-        ones = ones if input.dim() == self._rank + 1 else ones[:1]
-        out: Tensor = self.layer(input) + self.constant(ones)
+        out: Tensor = self.layer(input) + self.constant(_ones_beside(input, self._rank, self._groups))
         return out

@@ -15,7 +15,7 @@ from sslth.cnn.certificates.linear_bound import Coefficients, Total
 if TYPE_CHECKING:
     from sslth.cnn.certificates.relaxation import Relaxation
 
-__all__ = ["joint_windows_of"]
+__all__ = ["joint_windows_of", "maxima_of", "rows_over_input"]
 
 # Entries of all rows of a layer over the input, and of all windows' tables: beyond, there are no joint windows.
 _MOST_ROWS = 2**24
@@ -24,28 +24,45 @@ _MOST = 2**22
 
 def joint_windows_of(engine: Relaxation, node: fx.Node) -> tuple[fx.Node, JointWindows] | None:
     """The layer before the pooling `node`, and its windows; None for other nodes, other activations, and large ones."""
-    source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
-    if source is None or source not in engine.known:
+    found = maxima_of(engine, node)
+    if found is None or engine.pooling(node, engine.known[node.all_input_nodes[0]]) is None:
         return None
-    windows = engine.pooling(node, engine.known[source])
-    if windows is None:
-        return None
-    curve = engine.curve(source)
-    layer = source
-    if curve is not None:
-        rectifier = curve.exact and curve.corners == ((0.0, 0.0), (0.0, 1.0))
-        argument = source.args[0] if source.args else None
-        if not rectifier or not isinstance(argument, fx.Node) or argument not in engine.known:
-            return None
-        layer = argument
+    layer, windows, rectified = found
     x = engine.known[layer]
     if windows.numel() * windows.shape[1] * 4 > _MOST:
         return None
-    joint = joint_windows(windows, x, _rows(engine, layer, x), rectified=curve is not None)
+    joint = joint_windows(windows, x, rows_over_input(engine, layer, x), rectified=rectified)
     return (layer, joint) if joint.spread.numel() <= _MOST else None
 
 
-def _rows(engine: Relaxation, layer: fx.Node, x: Enclosure) -> Rows | None:
+def maxima_of(engine: Relaxation, node: fx.Node) -> tuple[fx.Node, Tensor, bool] | None:
+    """The node before a max pooling, a rectifier, or both; the entries of every maximum; whether zero is among them.
+
+    None for other nodes. The entries are int64[maxima, k], -1 for none.
+    """
+    source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
+    if source is None or source not in engine.known:
+        return None
+    x = engine.known[source]
+    if _rectifies(engine, node):
+        return source, torch.arange(x.shape.numel())[:, None], True
+    windows = engine.pooling(node, x)
+    if windows is None:
+        return None
+    if engine.curve(source) is None:
+        return source, windows, False
+    argument = source.args[0] if source.args else None
+    if not _rectifies(engine, source) or not isinstance(argument, fx.Node) or argument not in engine.known:
+        return None
+    return argument, windows, True
+
+
+def _rectifies(engine: Relaxation, node: fx.Node) -> bool:
+    curve = engine.curve(node)
+    return curve is not None and curve.exact and curve.corners == ((0.0, 0.0), (0.0, 1.0))
+
+
+def rows_over_input(engine: Relaxation, layer: fx.Node, x: Enclosure) -> Rows | None:
     """The layer as a linear function of the network's input, if nothing but linear operations are between."""
     size = x.shape[1:].numel()
     inputs = [node for node in engine.order if node.op == "placeholder"]

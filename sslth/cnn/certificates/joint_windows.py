@@ -19,7 +19,7 @@ from sslth.cnn.certificates.bounds import Enclosure
 from sslth.cnn.certificates.intervals import Interval
 from sslth.cnn.certificates.linear_bound import Coefficients, Total, mass
 
-__all__ = ["JointSlopes", "JointWindows", "Rows", "joint_slopes", "joint_step", "joint_windows"]
+__all__ = ["JointSlopes", "JointWindows", "Rows", "joint_slopes", "joint_step", "joint_windows", "possible_entries"]
 
 _EPS = 2.0**-52
 _TINY = 1e-290
@@ -126,7 +126,7 @@ def joint_windows(windows: Tensor, x: Enclosure, rows: Rows | None, *, rectified
     half = windows.shape[1]
     values, differences = size[:, :half].amax(1), size[:, half:].amax(1)
     share = torch.where(values > 0, (differences / values.clamp(min=_TINY)).clamp(1e-12, 1.0), 1.0)
-    possible = torch.stack([_possible(windows, side, rectified) for side in (x.target, x.ticket)])
+    possible = torch.stack([possible_entries(windows, side, rectified=rectified) for side in (x.target, x.ticket)])
     either = possible.any(0)
     first = either.to(torch.int8).argmax(1)
     entry = windows.gather(1, (first - 1).clamp(min=0)[:, None])[:, 0]
@@ -152,8 +152,8 @@ def _patches(rows: Rows, places: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor
     return spread, parts.sum(2) + constant, centred, error
 
 
-def _possible(windows: Tensor, x: Interval, rectified: bool) -> Tensor:
-    """Which entries may be the largest, bool[windows, k + 1]: zero first."""
+def possible_entries(windows: Tensor, x: Interval, *, rectified: bool) -> Tensor:
+    """Which entries may be the largest, bool[windows, k + 1]: zero first, which counts behind a rectifier."""
     missing = windows < 0
     low = x.low.flatten()[windows.clamp(min=0)].masked_fill(missing, -torch.inf)
     high = x.high.flatten()[windows.clamp(min=0)].masked_fill(missing, -torch.inf)
@@ -300,10 +300,10 @@ def _offset(
     down = [weight.clamp(max=0.0)[..., None, None] * mixed for weight in (first, second)]
     target, ticket = ((up[side] + down[side])[..., 1:] for side in (0, 1))
     factors = torch.cat([target + ticket - taken[0][..., None, :], ticket - taken[1][..., None, :]], -1)
-    by_window = factors.transpose(0, 1).reshape(len(part.windows), -1, 2 * half)
+    by_window = factors.transpose(0, 1).flatten(1, 2)
     found = torch.bmm(by_window, part.spread).abs().sum(2) + torch.bmm(by_window, part.middle[..., None])[..., 0]
     found = found + torch.bmm(by_window.detach().abs(), part.allowance[..., None])[..., 0]
-    found = found.reshape(len(part.windows), -1, half + 1).transpose(0, 1)
+    found = found.reshape(len(part.windows), len(given[0]), half + 1).transpose(0, 1)
     # Without a positive term every combination is a bound; else the largest over the entries that can be it is.
     allowed = torch.where((second > 0)[..., None], part.possible[1], part.possible[0])
     convex = ((first <= 0) & (second <= 0))[..., None]

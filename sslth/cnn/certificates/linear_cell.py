@@ -22,6 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 
 # Entries of the inequalities of one program: more would take minutes.
 _LARGEST = 2e7
+# Numbers that may be in memory at once while a cell is unfolded: most conditions do not depend on most inputs.
+_UNFOLDED = 1e8
 # How far over the border of a cell the next one is looked for, as shares of the box's sides.
 _OVER = (1e-6, 1e-4, 1e-2)
 _GAIN = 1e-7
@@ -49,8 +51,15 @@ class _Unfolding(fx.Interpreter):
         super().__init__(graph_module)
         self._graph_module = graph_module
         self.conditions: list[Tensor] = []  # [1 + inputs, conditions]
+        self.widest = 0
 
     def run_node(self, n: fx.Node) -> Any:
+        value = self._unfolded(n)
+        if isinstance(value, Tensor):
+            self.widest = max(self.widest, value.numel())
+        return value
+
+    def _unfolded(self, n: fx.Node) -> Any:
         if n.op in ("placeholder", "output", "get_attr"):
             return super().run_node(n)
         module = self._graph_module.get_submodule(str(n.target)) if n.op == "call_module" else None
@@ -76,6 +85,15 @@ class _Unfolding(fx.Interpreter):
         self.conditions.append(lead.flatten(1))
         shape = super().run_node(n).shape
         return best.reshape(shape)
+
+
+def _entries(graph: fx.GraphModule, point: Tensor) -> int:
+    """Numbers that unfolding the graph at the point takes, seen by running the point alone."""
+    unfolding = _Unfolding(graph)
+    with torch.no_grad():
+        unfolding.run(point[None])
+    conditions = sum(part.numel() for part in unfolding.conditions)
+    return (1 + point.numel()) * (conditions + unfolding.widest)
 
 
 def _cell(graph: fx.GraphModule, point: Tensor) -> _Cell:
@@ -128,8 +146,11 @@ def climb_cells(
     """
     if target.graph_module is None or ticket.graph_module is None or hops < 1 or not len(starts):
         return None
+    graphs = (target.graph_module, ticket.graph_module)
     try:
-        cells = [_cell(traced.graph_module, starts[0]) for traced in (target, ticket) if traced.graph_module]
+        if max(_entries(graph, starts[0]) for graph in graphs) > _UNFOLDED:
+            return None
+        cells = [_cell(graph, starts[0]) for graph in graphs]
     except (_NotPiecewiseLinear, RuntimeError, KeyError, TypeError, ValueError):
         return None
     if sum(cell.normal.size for cell in cells) > _LARGEST:

@@ -17,6 +17,7 @@ from torch import Tensor, fx
 
 from sslth.cnn.activations import Curve, curve_of
 from sslth.cnn.certificates.bounds import Enclosure, sharpened
+from sslth.cnn.certificates.coupled_maxima import Coupled
 from sslth.cnn.certificates.intervals import Interval, add, intersect
 from sslth.cnn.certificates.joint_nodes import joint_windows_of
 from sslth.cnn.certificates.joint_windows import JointSlopes, JointWindows, joint_slopes, joint_step
@@ -28,8 +29,8 @@ from sslth.cnn.certificates.relaxation_rules import (
     curve_step,
     default_slopes,
     linear_step,
+    moved,
     pool_step,
-    scattered,
     window_slopes,
 )
 from sslth.cnn.certificates.slope_search import Chosen, least_bound
@@ -154,6 +155,7 @@ class Relaxation(Propagation):
         self._windows: dict[fx.Node, Tensor | None] = {}
         self._joint: dict[fx.Node, tuple[fx.Node, JointWindows] | None] = {}
         self._jointly = True
+        self._coupled = Coupled(self)
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
@@ -254,7 +256,11 @@ class Relaxation(Propagation):
             unit = torch.zeros((len(chosen), size), dtype=torch.float64)
             unit[torch.arange(len(chosen)), chosen] = 1.0
             unit = unit.reshape(-1, *shape)
-            found[chosen] = self.upper(node, Coefficients(of[0] * unit, of[1] * unit), steps)
+            goal = Coefficients(of[0] * unit, of[1] * unit)
+            found[chosen] = self.upper(node, goal, steps)
+            if of[1] and node in self._ends:
+                coupled = self._coupled.upper(node, goal, steps)
+                found[chosen] = found[chosen] if coupled is None else torch.minimum(found[chosen], coupled)
         return found
 
     def least_margins(self, chosen: int) -> tuple[Tensor, Tensor] | None:
@@ -352,7 +358,7 @@ class Relaxation(Propagation):
         move = index_move(node, module, [self.known.get(source) for source in sources], self.env)
         if move is not None:
             return [
-                (source, _moved(out, index, self.known[source], total))
+                (source, moved(out, index, self.known[source], total))
                 for source, index in zip(sources, move, strict=True)
             ]
         mean = takes_mean(node, module, x.shape)
@@ -380,15 +386,3 @@ class Relaxation(Propagation):
 
 def _readers(node: fx.Node) -> list[fx.Node]:
     return list(node.users)
-
-
-def _moved(out: Coefficients, index: Tensor, source: Enclosure, total: Total) -> Coefficients:
-    used = index[index >= 0]
-    most = int(torch.bincount(used).max()) if used.numel() else 0
-    parts = []
-    for part, interval in ((out.value, source.target), (out.shift, source.shift)):
-        parts.append(scattered(part.flatten(1), index, source.shape))
-        if most > 1:
-            again = mass(part.flatten(1)[:, index >= 0], interval.magnitude().flatten()[used])
-            total.allow(2.0 * most * _EPS * again)
-    return Coefficients(*parts)

@@ -27,7 +27,7 @@ from sslth.cnn.certificates.linear_bound import Coefficients, Total, mass
 from sslth.cnn.layers import wiring_of
 from sslth.cnn.merged import MergedLayer
 
-__all__ = ["Slopes", "adjoint", "curve_step", "default_slopes", "linear_step", "pool_step", "window_slopes"]
+__all__ = ["Slopes", "adjoint", "curve_step", "default_slopes", "linear_step", "moved", "pool_step", "window_slopes"]
 
 _EPS = 2.0**-52
 _TINY = 1e-290
@@ -334,3 +334,16 @@ def scattered(coefficients: Tensor, index: Tensor, shape: torch.Size) -> Tensor:
     result = torch.zeros((len(coefficients), size + 1), dtype=torch.float64)
     places = torch.where(index < 0, size, index)
     return result.index_add(1, places, coefficients)[:, :size].reshape(-1, *shape[1:])
+
+
+def moved(out: Coefficients, index: Tensor, source: Enclosure, total: Total) -> Coefficients:
+    """Through an operation that takes each entry from a place of the source, as `index_move` says."""
+    used = index[index >= 0]
+    most = int(torch.bincount(used).max()) if used.numel() else 0
+    parts = []
+    for part, interval in ((out.value, source.target), (out.shift, source.shift)):
+        parts.append(scattered(part.flatten(1), index, source.shape))
+        if most > 1:
+            again = mass(part.flatten(1)[:, index >= 0], interval.magnitude().flatten()[used])
+            total.allow(2.0 * most * _EPS * again)
+    return Coefficients(*parts)

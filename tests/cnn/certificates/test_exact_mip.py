@@ -114,3 +114,15 @@ def test_refusals() -> None:
     square = nn.Sequential(nn.Linear(2, 2), nn.Softmax(dim=1)).double()
     with pytest.raises(InvalidInputError, match="not known for the operation"):
         exact_maximum(trace(square, torch.zeros(1, 2).double()), {}, torch.zeros(2).double(), torch.ones(2).double())
+
+
+def test_what_would_not_fit_is_not_unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 1)).double()
+    box = -torch.ones(2).double(), torch.ones(2).double()
+    traced = trace(model, box[0][None])
+    needed = 3 * (5 + 5)  # the point and two neighbours; five conditions, and at most five values a node
+    monkeypatch.setattr("sslth.cnn.certificates.linear_cell._UNFOLDED", needed)
+    assert climb_cells(traced, traced, box, box[0][None], lambda x: x.sum(1), 1) is not None
+    monkeypatch.setattr("sslth.cnn.certificates.linear_cell._UNFOLDED", needed - 1)
+    monkeypatch.setattr("sslth.cnn.certificates.linear_cell._cell", None)
+    assert climb_cells(traced, traced, box, box[0][None], lambda x: x.sum(1), 1) is None
