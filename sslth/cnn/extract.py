@@ -113,9 +113,9 @@ def extract(
         its filters say how wide it is, not `width`, and the ticket names it by SHA-256. Filters that read the constant
         are drawn from the seed unless a pair is (V, U, v, u); a power of two brings them to the size of the others.
     memory : str or int
-        Budget for the blocks that are searched at the same time. Above width 131,072 a block takes as much as the
-        smallest 65,536 of its filters and two tiles need; what it keeps goes to a temporary file, and 4 bytes a filter
-        of one sign are reckoned for it.
+        Budget for the blocks that are searched at the same time. Above width 131,072 a block takes as much as two tiles
+        and the smallest of its filters need, 65,536 or 3 √(n d); what it keeps goes to a temporary file, and 4 bytes a
+        filter of one sign are reckoned for it.
     jobs : int, optional
         Threads; None for one a core. The ticket does not depend on it.
     carry_over : collection of str

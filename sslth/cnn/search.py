@@ -69,8 +69,8 @@ class TiledSearch:
     the tail is searched: exactly up to d = 4 (24 or 32 rows), by a beam up to d = 26 (9 d rows), by message passing
     above (5 d rows, all rows up to 7.5 d), and by a pass of signs where 5 d rows would be too large. A tile knows
     nothing of those to come: their sum has mean zero, and each takes off half of its own when it is drawn, which costs
-    nothing that could be measured. Above 2^18 filters only the smallest 65,536 of a sign are ordered, and the others
-    come by number (`sslth.cnn.wide`).
+    nothing that could be measured. Above 2^18 filters only the smallest ones of a sign, 65,536 or 3 √(n d), are
+    ordered, and the others come by number (`sslth.cnn.wide`).
 
     Attributes
     ----------

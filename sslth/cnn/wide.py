@@ -47,6 +47,7 @@ FloatArray = npt.NDArray[np.float64]
 SORTED_AT_MOST = 1 << 18  # filters: above it, what sorting them takes would be most of a block's memory
 _SMALL_ROWS = 1 << 16
 _SMALL_A_DIMENSION = 32
+_SMALL_A_ROOT = 3  # of d n: 1.3 is as little as can take back what the large ones leave
 _FEWEST_IN_A_STRETCH = 256  # filters: what a tile may lack
 _HELD = 1 << 18  # kept numbers, before they go to a file
 _BYTES_A_SMALL_FILTER = 64  # number, length, their sorted copies, the order
@@ -67,11 +68,16 @@ def is_wide(block: Block) -> bool:
 
 def bytes_of_wide_block(width: int, d: int, tile_entries: int) -> int:
     """What deciding a block of 2 width filters takes, less the last solver: kept numbers, small filters, two tiles."""
-    return 4 * width + 2 * _BYTES_A_SMALL_FILTER * _small_rows(d) + 2 * 4 * tile_entries
+    return 4 * width + 2 * _BYTES_A_SMALL_FILTER * _small_rows(width, d) + 2 * 4 * tile_entries
 
 
-def _small_rows(d: int) -> int:
-    return max(_SMALL_ROWS, _SMALL_A_DIMENSION * d)
+def _small_rows(width: int, d: int) -> int:
+    """How many filters stay so that the others may come in any order.
+
+    Sign pursuit over rows of all lengths leaves a residual near .4 d, however many there are. The k smallest of n
+    filters have lengths up to 1.25 k / n and can move .25 k² / n.
+    """
+    return max(_SMALL_ROWS, _SMALL_A_DIMENSION * d, _SMALL_A_ROOT * math.isqrt(d * width))
 
 
 @dataclass(frozen=True)
@@ -92,8 +98,8 @@ class WideBlock:
 
     @property
     def small_rows(self) -> int:
-        """About how many filters of the sign stay: 65,536, or 32 d."""
-        return _small_rows(self.block.d)
+        """About how many filters of the sign stay: 65,536, 32 d or 3 √(n d)."""
+        return _small_rows(self.block.size // 2, self.block.d)
 
     @property
     def edge(self) -> np.float32:

@@ -61,6 +61,20 @@ def test_every_filter_of_the_sign_goes_by_or_stays(law: str, sign: int) -> None:
     assert abs(staying.size - part.small_rows) < 6 * spread + 0.005 * part.small_rows
 
 
+@pytest.mark.parametrize("law", ["normal", "uniform"])
+def test_as_many_stay_as_take_back_what_the_others_leave(law: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At widths beyond 65,536² / (9 d), where the root decides, seen here on a small scale."""
+    n, d = 20_000, 30
+    block, target = block_of(n, d, law=law), aim(n, d)
+    in_order = relative_error(block, target, TiledSearch().search(block, 1, target))
+    monkeypatch.setattr(wide, "SORTED_AT_MOST", 1000)
+    monkeypatch.setattr(wide, "_SMALL_ROWS", 1)
+    monkeypatch.setattr(wide, "_SMALL_A_DIMENSION", 9)
+    assert relative_error(block, target, TiledSearch().search(block, 1, target)) < 2 * in_order
+    monkeypatch.setattr(wide, "_SMALL_A_ROOT", 0)
+    assert relative_error(block, target, TiledSearch().search(block, 1, target)) > 100 * in_order
+
+
 def test_the_falling_order_is_that_of_a_stable_sort() -> None:
     rng = np.random.default_rng(1)
     lengths = np.abs(rng.standard_normal(5000)).astype(np.float32)
