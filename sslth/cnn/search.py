@@ -56,7 +56,7 @@ _BYTES_AN_ENTRY_OF_TAIL = 64
 _BYTES_A_FILTER = 64
 _TILE_ROWS = 4096
 _TILE_ENTRIES = 4 << 20
-_LONG_RUN, _SHORT_RUN, _HASTY_RUN = (600, 32), (400, 16), (80, 4)  # rounds, states of the beam
+_LONG_RUN, _SHORT_RUN, _HASTY_RUN = (600, 32), (400, 16), (50, 4)  # rounds, states of the beam
 _MANY_ENTRIES = 1 << 18
 
 
