@@ -44,7 +44,7 @@ def compare(
     Exit status 0: done; 1: a method failed, see its row (the same command tries again); 2: bad input; 130: interrupted
     (the same command goes on).
     """
-    from sslth.experiments.compare.ways import WAYS, Effort, chosen_ways
+    from sslth.experiments.compare.ways import WAYS, TrainingEffort, chosen_ways
 
     if explain:
         for name, way in WAYS.items():
@@ -63,7 +63,7 @@ def compare(
             ways,
             keep=keep,
             seeds=seeds,
-            effort=Effort.quick() if quick else Effort.full(),
+            effort=TrainingEffort.quick() if quick else TrainingEffort.full(),
             data=data,
             arch=arch,
             jobs=_cores() if jobs is None else jobs,

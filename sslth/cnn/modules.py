@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from sslth.cnn.constant_channel import constant_image
 from sslth.cnn.layers import Wiring
-from sslth.cnn.operation import column, convolve, pad_input, window_rank
+from sslth.cnn.operation import column, convolve, convolve_many, pad_input, window_rank
 
 __all__ = ["ConstantChannel", "PrunedPair", "RandomPair"]
 
-_TILE_BYTES = 64 << 20
+_TILE_BYTES = 8 << 20  # of activations: what stays in a cache is two to three times as fast
+_FEWEST, _MOST_BYTES = 32, 64 << 20  # filters of a tile, where so many take no more
 _FEW_GROUPS = 8  # up to here one convolution a group; above, one a filter, whose outputs are added up by group
 
 
@@ -52,7 +53,7 @@ class PrunedPair(nn.Module):
     """A 1x1 convolution, a ReLU and a convolution, of kept filters alone; no masks are left.
 
     Every kept filter reads one input channel, so V is stored as (input channel, scalar). The forward pass runs in
-    tiles of filters, each at most 64 MiB of activations.
+    tiles of about 8 MiB of activations, or of up to 32 filters below 64 MiB.
 
     Buffers
     -------
@@ -147,7 +148,7 @@ class PrunedPair(nn.Module):
                 if hidden.shape[1] == 0:  # nothing kept: zeros of the right shape from one dead filter
                     hidden = torch.zeros_like(x[:, :1])
                     kernel = x.new_zeros((1, wiring.outputs_per_group, *wiring.kernel_size))
-                part = convolve(hidden, kernel if wiring.transposed else kernel.transpose(0, 1), wiring, groups=1)
+                part = convolve_many(hidden, kernel, wiring)
                 out = part if out is None else out + part
             assert out is not None
             outputs.append(out)
@@ -173,7 +174,7 @@ class PrunedPair(nn.Module):
     def _tiles(start: int, stop: int, bytes_per_filter: int) -> list[slice]:
         if torch.compiler.is_compiling():  # an exported graph has any batch size, so nothing may depend on it
             return [slice(start, stop)]
-        size = max(1, _TILE_BYTES // bytes_per_filter)
+        size = max(1, _TILE_BYTES // bytes_per_filter, min(_FEWEST, _MOST_BYTES // bytes_per_filter))
         return [slice(a, min(stop, a + size)) for a in range(start, stop, size)]
 
 

@@ -15,7 +15,7 @@ from sslth.experiments.forms import wide_form_fits
 
 __all__ = ["Comparison", "compare", "outputs_of"]
 
-_BATCH = 256
+_BATCH = 16  # the wide form has thousands of channels for each of the target's
 
 
 @dataclass(frozen=True)

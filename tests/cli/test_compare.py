@@ -13,7 +13,7 @@ from sslth.experiments import figure_style
 from sslth.experiments.compare import job
 from sslth.experiments.compare.cells import evaluate_way
 from sslth.experiments.compare.table import FIGURES
-from sslth.experiments.compare.ways import WAYS, Effort
+from sslth.experiments.compare.ways import WAYS, TrainingEffort
 
 COMMAND = ["compare", "--quick", "--methods", "dense,synflow", "--seeds", "2", "--jobs", "1"]
 
@@ -22,7 +22,7 @@ COMMAND = ["compare", "--quick", "--methods", "dense,synflow", "--seeds", "2", "
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in; `--quick` is one epoch of everything."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Effort, "quick", classmethod(lambda _cls: Effort(1, 1, 1, 64)))
+    monkeypatch.setattr(TrainingEffort, "quick", classmethod(lambda _cls: TrainingEffort(1, 1, 1, 64)))
     return tmp_path
 
 

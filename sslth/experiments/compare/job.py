@@ -18,7 +18,7 @@ from sslth.experiments.cells import cell_key
 from sslth.experiments.compare.cells import evaluate_way, network_for
 from sslth.experiments.compare.findings import Finding, find
 from sslth.experiments.compare.table import Results, choices_json, table_json
-from sslth.experiments.compare.ways import WAYS, Effort, cells_of, robust_keep
+from sslth.experiments.compare.ways import WAYS, TrainingEffort, cells_of, robust_keep
 from sslth.experiments.grid import Progress, run_grid
 from sslth.experiments.store import Store
 from sslth.mining.search import mine
@@ -44,7 +44,7 @@ def run_comparison(
     *,
     keep: float,
     seeds: int,
-    effort: Effort,
+    effort: TrainingEffort,
     data: str,
     arch: str | None,
     jobs: int,

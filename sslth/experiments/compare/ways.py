@@ -15,7 +15,7 @@ __all__ = [
     "SINGLE",
     "TRAININGS",
     "WAYS",
-    "Effort",
+    "TrainingEffort",
     "Way",
     "cells_of",
     "chosen_ways",
@@ -92,7 +92,7 @@ _CALIBRATED = ("edge_popup", "plain_ensemble", "dro_ensemble")
 
 
 @dataclass(frozen=True)
-class Effort:
+class TrainingEffort:
     """How long everything is trained, the same for all ways.
 
     Attributes
@@ -111,12 +111,12 @@ class Effort:
     width: int
 
     @classmethod
-    def quick(cls) -> Effort:
+    def quick(cls) -> TrainingEffort:
         """Minutes for all ways and five seeds."""
         return cls(epochs=10, finetune=10, round_epochs=3, width=1024)
 
     @classmethod
-    def full(cls) -> Effort:
+    def full(cls) -> TrainingEffort:
         """A quarter of an hour or more on two cores."""
         return cls(epochs=20, finetune=40, round_epochs=8, width=4096)
 
@@ -151,13 +151,13 @@ def robust_keep(ways: Sequence[str], keep: float) -> float | None:
 
 
 def cells_of(
-    ways: Sequence[str], keep: float, seeds: int, effort: Effort, data: str, fingerprint: str, arch: str | None
+    ways: Sequence[str], keep: float, seeds: int, effort: TrainingEffort, data: str, fingerprint: str, arch: str | None
 ) -> list[dict[str, Any]]:
     """The parameters of every cell: one a way, setting, share and seed; seed after seed.
 
     Examples
     --------
-    >>> cells = cells_of(["synflow", "imp"], 0.1, 2, Effort(1, 1, 1, 64), "digits", "abc", None)
+    >>> cells = cells_of(["synflow", "imp"], 0.1, 2, TrainingEffort(1, 1, 1, 64), "digits", "abc", None)
     >>> len(cells), cells[0]["way"], cells[0]["keep"]
     (16, 'synflow', 0.1)
     """

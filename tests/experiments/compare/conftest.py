@@ -10,10 +10,10 @@ import pytest
 
 from sslth.experiments.cells import cell_key
 from sslth.experiments.compare.table import FIGURES, Results
-from sslth.experiments.compare.ways import WAYS, Effort, cells_of
+from sslth.experiments.compare.ways import WAYS, TrainingEffort, cells_of
 from sslth.experiments.store import Row
 
-SMALLEST = Effort(epochs=1, finetune=1, round_epochs=1, width=64)
+SMALLEST = TrainingEffort(epochs=1, finetune=1, round_epochs=1, width=64)
 SEEDS = 5
 _WOBBLE = (-0.4, 0.1, 0.3, -0.2, 0.2)  # of seeds, around 0
 
@@ -76,6 +76,6 @@ def wobble() -> Callable[..., float]:
 
 
 @pytest.fixture
-def smallest() -> Effort:
+def smallest() -> TrainingEffort:
     """One epoch of everything."""
     return SMALLEST

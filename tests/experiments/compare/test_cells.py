@@ -15,7 +15,7 @@ from sslth.data.splits import Examples, Splits, split_arrays
 from sslth.experiments.cells import result_json
 from sslth.experiments.compare import cells
 from sslth.experiments.compare.table import FIGURES
-from sslth.experiments.compare.ways import WAYS, Effort, cells_of
+from sslth.experiments.compare.ways import WAYS, TrainingEffort, cells_of
 
 KEEP = 0.3
 
@@ -35,7 +35,7 @@ def network() -> torch.nn.Module:
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 12), torch.nn.ReLU(), torch.nn.Linear(12, 3))
 
 
-def cell(way: str, effort: Effort, place: int = 0, seed: int = 1) -> dict[str, Any]:
+def cell(way: str, effort: TrainingEffort, place: int = 0, seed: int = 1) -> dict[str, Any]:
     return [one for one in cells_of([way], KEEP, 2, effort, "blobs", "abc", None) if one["seed"] == seed][place]
 
 
@@ -46,7 +46,7 @@ def without_time(result: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_cell_has_every_figure_and_is_the_same_each_time(way: str, smallest: Effort) -> None:
+def test_a_cell_has_every_figure_and_is_the_same_each_time(way: str, smallest: TrainingEffort) -> None:
     threads = torch.get_num_threads()
     parameters = cell(way, smallest, -1)
     first = cells.evaluate_way(parameters)
@@ -66,7 +66,7 @@ def test_a_cell_has_every_figure_and_is_the_same_each_time(way: str, smallest: E
     )
 
 
-def test_the_test_part_moves_no_choice_and_no_ticket(monkeypatch: pytest.MonkeyPatch, smallest: Effort) -> None:
+def test_the_test_part_moves_no_choice_and_no_ticket(monkeypatch: pytest.MonkeyPatch, smallest: TrainingEffort) -> None:
     """With other test labels everything that a choice looks at, and every ticket, is the same."""
 
     def blind(parameters: dict[str, Any]) -> Any:
@@ -85,7 +85,7 @@ def test_the_test_part_moves_no_choice_and_no_ticket(monkeypatch: pytest.MonkeyP
     assert [one[3] for one in after] != [one[3] for one in before]
 
 
-def test_steps_are_counted(smallest: Effort) -> None:
+def test_steps_are_counted(smallest: TrainingEffort) -> None:
     def steps(way: str, **changes: Any) -> float:
         parameters = {**cell(way, smallest), **changes}
         return float(cells.evaluate_way(parameters)["figures"]["steps"])
@@ -99,7 +99,7 @@ def test_steps_are_counted(smallest: Effort) -> None:
     assert easiest - random == 5 * 20  # the networks that tell easy from hard
 
 
-def test_gems_bring_their_controls_and_subset_sums_what_they_stand_for(smallest: Effort) -> None:
+def test_gems_bring_their_controls_and_subset_sums_what_they_stand_for(smallest: TrainingEffort) -> None:
     gem = cells.evaluate_way(cell("gem_miner", smallest))
     assert set(gem["controls"]) == {"ticket", "shuffled", "redrawn", "inverted", "matched_random"}
     assert gem["controls"]["ticket"] == gem["figures"]["accuracy_after"]
@@ -111,7 +111,7 @@ def test_gems_bring_their_controls_and_subset_sums_what_they_stand_for(smallest:
     )
 
 
-def test_seeds_and_settings_differ(smallest: Effort) -> None:
+def test_seeds_and_settings_differ(smallest: TrainingEffort) -> None:
     found = [
         without_time(cells.evaluate_way(cell("random", smallest, place, seed))) for place in (0, 1) for seed in (0, 1)
     ]

@@ -16,7 +16,7 @@ from sslth.errors import InvalidInputError
 from sslth.experiments import figure_style
 from sslth.experiments.compare import job
 from sslth.experiments.compare.cells import network_for
-from sslth.experiments.compare.ways import WAYS, Effort
+from sslth.experiments.compare.ways import WAYS, TrainingEffort
 
 Made = Callable[..., dict[str, Any]]
 
@@ -44,7 +44,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, result: Made) -> list[dict[str, Any]]
 
 
 @pytest.fixture
-def run(smallest: Effort) -> Callable[..., job.Comparison]:
+def run(smallest: TrainingEffort) -> Callable[..., job.Comparison]:
     def of(*ways: str, **changes: Any) -> job.Comparison:
         given: dict[str, Any] = {
             "keep": 0.02,
@@ -109,7 +109,7 @@ def test_a_way_that_fails_is_told_and_tried_again(
 @pytest.mark.usefixtures("undrawn")
 def test_other_settings_are_other_tickets(tmp_path: Path, calls: list[Any], run: Callable[..., job.Comparison]) -> None:
     run("dense", out=tmp_path)
-    for changes in ({"keep": 0.5}, {"effort": Effort(2, 1, 1, 64)}, {"arch": "sslth.networks:small_cnn"}):
+    for changes in ({"keep": 0.5}, {"effort": TrainingEffort(2, 1, 1, 64)}, {"arch": "sslth.networks:small_cnn"}):
         before = len(calls)
         run("dense", out=tmp_path, **changes)
         assert len(calls) == before + 2
@@ -168,7 +168,12 @@ def test_a_small_comparison_of_real_tickets(tmp_path: Path, run: Callable[..., j
     labels = np.repeat([0, 1, 2], 60)
     centres = rng.normal(size=(3, 6))
     np.savez(tmp_path / "blobs.npz", inputs=centres[labels] + 0.3 * rng.normal(size=(180, 6)), labels=labels)
-    given = {"data": str(tmp_path / "blobs.npz"), "keep": 0.3, "out": tmp_path / "out", "effort": Effort(2, 4, 1, 64)}
+    given = {
+        "data": str(tmp_path / "blobs.npz"),
+        "keep": 0.3,
+        "out": tmp_path / "out",
+        "effort": TrainingEffort(2, 4, 1, 64),
+    }
     told: list[tuple[int, int]] = []
     found = run("dense", "synflow", **given, progress=lambda done, total, _stage: told.append((done, total)))
     assert found.errors == {}
