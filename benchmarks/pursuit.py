@@ -22,8 +22,10 @@ def main() -> None:
     print("relative Euclidean error, kept rows, seconds (normally-scaled normal rows)")
     for n, d in ((5_000, 72), (20_000, 72), (20_000, 144)):
         print(f"  sorted      n={n:6,d} d={d:3d}          ", *_pursue(SortedPursuit(), n, d, 0.2 * n, None))
-    for n, d, k in ((65_536, 9, 14), (65_536, 144, 52), (65_536, 144, 124), (65_536, 144, 282), (16_384, 144, 189)):
-        print(f"  best-first  n={n:6,d} d={d:3d} k<={k:3d}   ", *_pursue(BestFirstPursuit(), n, d, 10 * d**0.5, k))
+    for beam in (1, 16):
+        for n, d, k in ((65_536, 9, 14), (65_536, 144, 52), (65_536, 144, 124), (65_536, 144, 282), (16_384, 144, 189)):
+            found = _pursue(BestFirstPursuit(beam=beam), n, d, 10 * d**0.5, k)
+            print(f"  best-first  n={n:6,d} d={d:3d} k<={k:3d}, beam {beam:2d}   ", *found)
     print("sorted pursuit, geometric mean of 6 seeds, by c = target length / n:", *_SHARES)
     for d in (10, 72, 144):
         for ratio in (7, 14, 28, 56, 112):
