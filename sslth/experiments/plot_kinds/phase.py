@@ -5,22 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from sslth.errors import InvalidInputError
 from sslth.experiments.figure_style import styled
-from sslth.experiments.plot_kinds.heat_map import (
-    COUNTING,
-    HALF,
-    PROVED,
-    THEOREM,
-    counts_over,
-    crossing,
-    heat_map,
-    measured_half,
-)
+from sslth.experiments.plot_kinds.heat_map import COUNTING, HALF, PROVED, THEOREM, counts_over, measured_half
+from sslth.experiments.plot_kinds.phase_figure import Look, Widths, phase_figure, proved_half
 from sslth.experiments.plot_kinds.plot_kind import PlotKind, Table
 from sslth.experiments.reference_widths import counting_epsilon, counting_width, mrss_shape
 from sslth.experiments.store import Row
@@ -30,9 +19,16 @@ from sslth.theory.second_moment import paley_zygmund
 __all__ = ["PLOT"]
 
 _CONFIDENCE = 0.99
-_MOST_PANELS = 4
 _PANEL = ("law", "target", "epsilon")
 _COORDINATE = {"corner": 1.0, "zero": 0.0}  # a target uniform in the cube: counting at its root mean square, no bound
+
+
+_LOOKS: dict[str, Look] = {
+    "half": ("half of the instances hit (measured)", HALF),
+    "counting": ("counting: the expected number of subsets is 1", COUNTING),
+    "paley_zygmund": ("Paley–Zygmund proves 1/2 above", PROVED),
+    "theorem": ("theorem, C·d³·log(1/ε)·(log(1/ε) + log d), least C", THEOREM),
+}
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -79,58 +75,29 @@ def _second_moment(parameters: dict[str, Any]) -> float | None:
 @styled
 def draw(points: Table) -> Figure:
     """One heat map for each law, target and ε. White: every instance was proved to have no subset within ε."""
-    panels = _panels(points)
-    if len(panels) > _MOST_PANELS:
-        raise InvalidInputError(f"{len(panels)} combinations of law, target and epsilon; at most {_MOST_PANELS}")
-    figure = Figure(figsize=(2.6 + 4.4 * len(panels), 6.2), layout="constrained")
-    every = figure.subplots(1, len(panels), squeeze=False)[0]
-    image = None
-    for axes, (name, some) in zip(every, panels.items(), strict=True):
-        image = heat_map(axes, counts_over(some, "d"))
-        _lines(axes, some)
-        law, target, epsilon = name
-        axes.set_title(f"{law} rows, target: {target}, ε = {epsilon:g}")
-        axes.set_xlabel("dimension d")
-        axes.set_ylabel("rows n")
-    assert image is not None
-    figure.colorbar(image, ax=list(every), label="share of instances with a subset within ε", shrink=0.85)
-    handles = [Line2D([], [], label=label, **look) for label, look in _LOOKS.items()]
-    if any(point["open"] for point in points):
-        handles.append(Line2D([], [], linestyle="none", marker="$?$", color="black", label="some left open"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=1 if len(panels) == 1 else 2)
-    return figure
+    return phase_figure(
+        _panels(points),
+        "d",
+        _widths,
+        _LOOKS,
+        named="law, target and epsilon",
+        title=lambda name: f"{name[0]} rows, target: {name[1]}, ε = {name[2]:g}",
+        panel_width=4.4,
+        xlabel="dimension d",
+        share="share of instances with a subset within ε",
+    )
 
 
-_LOOKS: dict[str, dict[str, Any]] = {
-    "half of the instances hit (measured)": HALF,
-    "counting: the expected number of subsets is 1": COUNTING,
-    "Paley–Zygmund proves 1/2 above": PROVED,
-    "theorem, C·d³·log(1/ε)·(log(1/ε) + log d), least C": THEOREM,
-}
-
-
-def _lines(axes: Axes, some: Table) -> None:
-    ds = sorted({point["d"] for point in some})
-    half, proved, counted, theorem = _widths(some).values()
-    for values, look in zip((half, counted, proved, theorem), _LOOKS.values(), strict=True):
-        shown = [(ds.index(d), n) for d, n in values.items() if n is not None]
-        axes.plot([d for d, _ in shown], [n for _, n in shown], **look)
-
-
-def _widths(some: Table) -> dict[str, dict[int, float | None]]:
+def _widths(some: Table) -> Widths:
     """For each d where the measured share and the bound cross 1/2, the counting width, and the theorem's, least C."""
     first = some[0]
     ds = sorted({point["d"] for point in some})
     half = measured_half(counts_over(some, "d"), ds)
-    proved: dict[int, float | None] = {}
-    for d in ds:
-        bounds = {p["n"]: p["paley_zygmund"] for p in some if p["d"] == d and p["paley_zygmund"] is not None}
-        proved[d] = crossing(sorted(bounds), [bounds[n] for n in sorted(bounds)])
     coordinate = {"coordinate": _COORDINATE[first["target"]]} if first["target"] in _COORDINATE else {}
     counted = {d: float(counting_width(first["law"], d, first["epsilon"], **coordinate)) for d in ds}
     constant = _constant(half, first["epsilon"])
     theorem = {d: None if constant is None else constant * mrss_shape(d, first["epsilon"]) for d in ds}
-    return {"half": half, "paley_zygmund": proved, "counting": dict(counted), "theorem": theorem}
+    return {"half": half, "paley_zygmund": proved_half(some, "d"), "counting": dict(counted), "theorem": theorem}
 
 
 def _constant(half: dict[int, float | None], epsilon: float) -> float | None:

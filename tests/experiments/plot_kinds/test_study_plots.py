@@ -16,8 +16,8 @@ from sslth.experiments.grid_file import make_grid
 from sslth.experiments.kinds import rng_of
 from sslth.experiments.plot_kinds import plot_kind_named
 from sslth.experiments.plot_kinds.cardinality import binary_entropy
+from sslth.experiments.plot_kinds.heat_map import crossing
 from sslth.experiments.plot_kinds.layer_width import nsn_error
-from sslth.experiments.plot_kinds.phase import crossing
 from sslth.experiments.store import Row, Store
 
 GRIDS: dict[str, list[dict[str, Any]]] = {
