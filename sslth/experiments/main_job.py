@@ -30,6 +30,7 @@ from sslth.experiments.planned import planned_and_reached
 from sslth.experiments.report import write_report
 from sslth.experiments.store import Store
 from sslth.experiments.summary import summary_of
+from sslth.experiments.without_compensation import with_error_without
 from sslth.subset_sum.files import write_bytes
 
 __all__ = ["run_main_job"]
@@ -116,6 +117,14 @@ def run_main_job(
             )
         with _timed(seconds, "compare"):
             comparison = compare(model, ticket, inputs, labels)
+        settings = ticket.settings
+        if isinstance(calibration, Tensor):
+            with _timed(seconds, "without_calibration"):
+                settings = with_error_without(
+                    model, ticket, calibration, solver=solver, device=device, progress=report, gain=gain,
+                    max_kept=max_kept, memory=memory, jobs=jobs, source=source, carry_over=carry_over,
+                    _blocks=out / "blocks.db",
+                )  # fmt: skip
         with _timed(seconds, "measure_sizes"):
             deployed = deployed_sizes(ticket, model, inputs)
         pictures: dict[str, bytes] = {}
@@ -132,6 +141,7 @@ def run_main_job(
         ticket,
         certificate,
         comparison,
+        settings=settings,
         deployed=deployed,
         planned=planned_and_reached(planned[0], ticket, seconds["extract"]) if planned else None,
         target_bytes=len(target),

@@ -29,6 +29,7 @@ def summary_of(
     certificate: Report,
     comparison: Comparison,
     *,
+    settings: Mapping[str, Any],
     deployed: dict[str, Any],
     planned: dict[str, Any] | None,
     target_bytes: int,
@@ -71,7 +72,7 @@ def summary_of(
         "source": ticket.source,
         "evaluated_on": evaluated_on,
         "command": command,
-        "settings": ticket.settings,
+        "settings": dict(settings),
         "layers": [
             {**layer, "kernel_error": certificate.kernel_error[layer["name"]]} for layer in ticket.summary()["layers"]
         ],

@@ -292,6 +292,15 @@ def test_calibration_and_what_is_carried_over(weights: Path, tmp_path: Path, mon
         model, *example, low=0.0, carry_over=["1"], calibration=torch.from_numpy(rows), progress=False
     )
     assert ticket.summary() == expected.summary()
+    error = summary["settings"]["compensation"]["output_error"]
+    assert 0 < error["with"] < error["without"]
+    assert ticket.settings["compensation"]["output_error"]["without"] is None  # the ticket is what was extracted
+    plain = sslth.extract(model, *example, low=0.0, carry_over=["1"], compensate=False, progress=False)
+    with torch.no_grad():
+        target, found = model.double()(torch.from_numpy(rows).double()), plain.to_module(model, merged=True).double()
+        apart = found(torch.from_numpy(rows).double()) - target
+    assert error["without"] == pytest.approx(float(apart.norm() / (target - target.mean(0)).norm()), rel=0.01)
+    assert "<h2>Compensation</h2>" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert main([*arguments, "--out", "out", "--quiet"]) == 2  # the LayerNorm is not carried over
     assert main([*arguments, "--carry-over", "1", "--calibration", "m.safetensors", "--out", "out"]) == 2
     assert main([*arguments, "--carry-over", "7", "--out", "out"]) == 2

@@ -153,6 +153,29 @@ def test_no_bound_says_why_and_no_labels_says_so():
     assert "No labels were given" in words
 
 
+def test_errors_with_and_without_compensation_stand_side_by_side() -> None:
+    note = {
+        "matched": "channel means",
+        "output_error": {"with": 0.0125, "without": 0.375, "inputs": 256, "on": "example_input"},
+    }
+    page = render_report(SUMMARY | {"settings": {"compensation": note}}, {}, "make demo")
+    assert "Compensation" in page
+    assert "0.0125" in page
+    assert "0.375" in page
+    refitted = {
+        "matched": "calibration",
+        "inputs": 64,
+        "output_error": {"with": 0.01, "without": None, "inputs": 64, "on": "calibration"},
+    }
+    page = render_report(SUMMARY | {"settings": {"compensation": refitted}}, {}, "make demo")
+    assert "64 calibration inputs" in page
+    assert "a second search" in page
+    plain = {"matched": "weights", "because": "<compensate=False>"}
+    page = render_report(SUMMARY | {"settings": {"compensation": plain}}, {}, "make demo")
+    assert "own weights: &lt;compensate=False&gt;" in page
+    assert "Compensation" not in render_report(SUMMARY, {}, "make demo")
+
+
 def test_text_is_escaped():
     summary = SUMMARY | {"evaluated_on": "<script>alert(1)</script>", "versions": {"<b>": "<i>"}}
     page = Page(render_report(summary, {"<u>": b"\x89PNG"}, "make <demo> && true", title="<h1>", asked="<s>?"))
