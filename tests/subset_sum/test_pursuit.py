@@ -14,6 +14,7 @@ from sslth.subset_sum.kernels import best_first, pursuit
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solvers.beam_growth import Growth
 from sslth.subset_sum.solvers.best_first_pursuit import BestFirstPursuit
+from sslth.subset_sum.solvers.coarse_rows import CoarseRows
 from sslth.subset_sum.solvers.sorted_pursuit import SortedPursuit
 
 
@@ -101,15 +102,8 @@ def test_a_beam_wide_enough_for_all_states_is_exhaustive(share: float) -> None:
 
 def test_best_flips_takes_the_best_row_first() -> None:
     rows, target = rows_and_target(100, 5, 5)
-    norms = (rows**2).sum(axis=1)
-    residual, rounded = target.copy(), target.astype(np.float32)
-    keep = np.zeros(100, dtype=np.bool_)
-    order = np.argsort(norms, kind="stable")
-    lengths = np.sqrt(norms[order])
-    coarse = rows.astype(np.float32)
-    best_first.best_flips(
-        rows, coarse, norms, order, lengths, residual, rounded, keep, 0, 0, 100, steps=1, most_work=10**6
-    )
+    residual, keep = target.copy(), np.zeros(100, dtype=np.bool_)
+    best_first.best_flips(*CoarseRows(rows).arrays, residual, keep, 0, 0, 100, 1, 10**6)
     changes = np.linalg.norm(target - rows, axis=1)
     assert np.flatnonzero(keep).tolist() == [int(changes.argmin())]
 
@@ -117,7 +111,7 @@ def test_best_flips_takes_the_best_row_first() -> None:
 def test_a_beam_of_one_takes_the_best_row_at_every_step() -> None:
     """Against a plain count over all rows, with more rows than the shortlist holds."""
     rows, target = rows_and_target(5000 if numba.config.DISABLE_JIT == 0 else 60, 6, 7)
-    growth = Growth(rows, 3.0 * target, beam=1)
+    growth = Growth(CoarseRows(rows), 3.0 * target, beam=1)
     growth.run(9, lambda *_: None)
     residual, expected = 3.0 * target, []
     for _ in range(growth.kept.size):
@@ -132,7 +126,7 @@ def test_a_beam_of_one_takes_the_best_row_at_every_step() -> None:
 def test_a_beam_is_the_best_of_all_its_children() -> None:
     """Three generations against plain Python: two children each, the four nearest different subsets go on."""
     rows, target = rows_and_target(40, 5, 11)
-    growth = Growth(rows, 4.0 * target, beam=4)
+    growth = Growth(CoarseRows(rows), 4.0 * target, beam=4)
     growth.run(3, lambda *_: None)
     beam: list[tuple[int, ...]] = [()]
 
@@ -170,27 +164,12 @@ def test_best_first_pursuit_knows_its_symmetries(way: str) -> None:
 def test_swaps_by_windows_are_swaps_by_all_rows() -> None:
     rows, target = rows_and_target(60, 4, 9)
     rows *= np.abs(np.random.default_rng(1).standard_normal((60, 1)))
-    norms = (rows**2).sum(axis=1)
-    order = np.argsort(norms, kind="stable")
     keep = np.zeros(60, dtype=np.bool_)
     keep[::6] = True
     residual = target - rows[keep].sum(axis=0)
-    rounded = residual.astype(np.float32)
     plain_keep, plain_residual = keep.copy(), residual.copy()
     candidates = np.flatnonzero(keep)
-    swaps, tried, _ = best_first.improving_swaps(
-        rows,
-        rows.astype(np.float32),
-        norms,
-        order,
-        np.sqrt(norms[order]),
-        residual,
-        rounded,
-        keep,
-        candidates,
-        10**6,
-        1.0,
-    )
+    swaps, tried, _ = best_first.improving_swaps(*CoarseRows(rows).arrays, residual, keep, candidates, 10**6, 1.0)
     expected = 0
     for row in candidates:
         without = plain_residual + rows[row]

@@ -7,18 +7,15 @@ import numpy as np
 from sslth.subset_sum.kernels.jit import njit
 from sslth.subset_sum.kernels.pursuit import dot
 
-__all__ = ["add_overlaps", "grow", "likely_changes", "transposed"]
-
-
-_BLOCK = 2048  # rows whose sums stay in the first-level cache
+__all__ = ["add_overlaps", "grow", "transposed"]
 
 
 @njit
 def transposed(rows, order, columns):
     """columns[j, i] = rows[order[i], j]: float64[n, d] to float32[d, m], so that loops over rows vectorise."""
     m, d = order.size, rows.shape[1]
-    for start in range(0, m, 64):
-        stop = min(m, start + 64)
+    for start in range(0, m, 16):
+        stop = min(m, start + 16)
         for j in range(d):
             for i in range(start, stop):
                 columns[j, i] = rows[order[i], j]
@@ -38,35 +35,6 @@ def add_overlaps(columns, vector, out):
         v, c = vector[j], columns[j]
         for i in range(out.size):
             out[i] += v * c[i]
-
-
-@njit
-def likely_changes(columns, norms, residuals, shrink, spread, changes):
-    """What |residual|^2 may change by, some steps from now, if a row is added to the subset that it suits best.
-
-    By then a residual will have shrunk to `shrink` of itself and turned: an overlap may be `spread` |row| |residual|
-    larger than that. columns float32[d, n], norms float32[n], residuals float32[s, d]; changes float32[n], written: inf
-    for rows longer than twice every residual, which can never help. Returns the largest cosine of a row and a residual
-    that it can help. O(s n d).
-    """
-    largest = np.float32(0.0)
-    n = norms.size
-    two, four = np.float32(2.0), np.float32(4.0)
-    here = np.empty(_BLOCK, dtype=np.float32)
-    for start in range(0, n, _BLOCK):
-        stop = min(n, start + _BLOCK)
-        changes[start:stop] = np.inf
-        part = here[: stop - start]
-        for s in range(residuals.shape[0]):
-            squared = dot(residuals[s], residuals[s])
-            part[:] = np.float32(0.0)
-            add_overlaps(columns[:, start:stop], residuals[s], part)
-            for i in range(start, stop):
-                if norms[i] < four * squared:
-                    size = np.sqrt(norms[i] * squared)
-                    largest = max(largest, part[i - start] / size) if size > 0.0 else largest
-                    changes[i] = min(changes[i], norms[i] - two * (shrink * part[i - start] + spread * size))
-    return largest
 
 
 @njit
@@ -115,7 +83,7 @@ def grow(
     rows' names), residuals float64[2, b, d], overlap float32[2, b, m] with -inf where a row is kept already, kept
     int64[2, b, count + steps]; generation 0 holds `states` of them, of `count` rows each. A subset has at most
     `children`. Returns (generation, states, rows added, rows whose overlaps with the shortlist were computed). Fewer
-    than `steps` are added where nothing lowers |residual|; where |residual| has fallen to .75 of what it was, so that
+    than `steps` are added where nothing lowers |residual|; where |residual|^2 has fallen to .45 of what it was, so that
     the shortlist is old; and where the nearest subset is within `tolerance` (sup norm or Euclidean; negative for none).
     O(m d) a distinct row, O(m) a subset.
     """
@@ -174,6 +142,6 @@ def grow(
             size = np.abs(residuals[old, best]).max() if sup else np.sqrt(squares[old, best])
             if size <= tolerance:
                 return old, states, step + 1, slots
-        if squares[old, best] < 0.5625 * first:
+        if squares[old, best] < 0.45 * first:
             return old, states, step + 1, slots
     return old, states, steps, slots

@@ -9,20 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from sslth.subset_sum.instance import FloatArray
-from sslth.subset_sum.kernels.beam_pursuit import add_overlaps, grow, likely_changes, transposed
-from sslth.subset_sum.kernels.pursuit import squared_norms
+from sslth.subset_sum.kernels.beam_pursuit import add_overlaps, grow, transposed
+from sslth.subset_sum.kernels.coarse import likely_changes
 from sslth.subset_sum.solution import StoppedBy
+from sslth.subset_sum.solvers.coarse_rows import CoarseRows
 
 __all__ = ["Growth"]
 
-_STEPS = 8  # on one shortlist
-_SHARE = 8  # of the rows, that are on it
-_SHORTEST, _LONGEST = 4096, 16384
+_STEPS = 12  # on one shortlist
+_LISTED = 2048  # rows on it; half as many for a single subset
 _MOST_LEADS = 8  # subsets that have a say in what is on the list
 _MARGIN = 1.25  # on the largest cosine
 _CHILDREN = 2  # of a subset, at most, in the next generation
+_SAMPLED = 16  # every so-manieth row first, to see which lengths matter
+_MORE = 16  # rows of the sample below the bound, more than the share that is wanted
 # Some steps on, a residual has shrunk to this share and turned; an overlap may then be larger by this share.
-_SHRINK, _SPREAD = np.float32(0.85), np.float32(0.08)
+_SHRINK, _SPREAD = 0.85, 0.12
 
 
 class Growth:
@@ -30,7 +32,7 @@ class Growth:
 
     Parameters
     ----------
-    rows : float64[n, d]
+    rows : CoarseRows
     target : float64[d]
     beam : int
         Subsets side by side.
@@ -48,19 +50,12 @@ class Growth:
 
     Notes
     -----
-    O(n d) memory for a float32 copy of the rows. Cost O(n d) a row added for up to 8 full scores every 8 rows, and
-    O(n d / 8) for every distinct row that is added.
+    O(n) memory, and that of the shortlist, O(d + beam). Cost: up to 8 passes over the codes of all rows every 12 rows
+    that are added, and O(d) for each of the 2,048 rows of the shortlist and each distinct row.
     """
 
-    def __init__(self, rows: FloatArray, target: FloatArray, beam: int) -> None:
-        n, d = rows.shape
-        self._rows, self._beam = rows, beam
-        norms = np.empty(n)
-        squared_norms(rows, norms)
-        self._order = np.argsort(norms, kind="stable")  # short rows first: only they are scored in the end
-        self._norms = norms[self._order].astype(np.float32)
-        self._columns = np.empty((d, n), dtype=np.float32)
-        transposed(rows, self._order, self._columns)
+    def __init__(self, rows: CoarseRows, target: FloatArray, beam: int) -> None:
+        self._coarse, self._rows, self._beam = rows, rows.rows, beam
         self.cosine = 1.0
         self._squares = np.array([float(target @ target)])
         self._hashes = np.zeros(1, dtype=np.uint64)
@@ -93,11 +88,12 @@ class Growth:
         places = self._shortlist()
         if places.size == 0:
             return False
-        ids = self._order[places]
+        ids = self._coarse.order[places]
         states, count = self._subsets.shape
         beam, d, m = self._beam, self._rows.shape[1], ids.size
         columns = np.empty((d, m), dtype=np.float32)
         transposed(self._rows, ids, columns)
+        norms = (self._coarse.lengths[places] ** 2).astype(np.float32)
         squares, hashes = np.empty((2, beam)), np.empty((2, beam), dtype=np.uint64)
         residuals, kept = np.empty((2, beam, d)), np.empty((2, beam, count + steps), dtype=np.int64)
         overlap = np.empty((2, beam, m), dtype=np.float32)
@@ -108,7 +104,7 @@ class Growth:
             add_overlaps(columns, self._residuals[s].astype(np.float32), overlap[0, s])
             overlap[0, s, np.isin(ids, self._subsets[s])] = -np.inf
         last, states, added, rows = grow(
-            self._rows, ids, _names(ids), columns, self._norms[places], squares, hashes, residuals, overlap, kept,
+            self._rows, ids, _names(ids), columns, norms, squares, hashes, residuals, overlap, kept,
             states, count, _CHILDREN, steps, tolerance, sup,
         )  # fmt: skip
         self.work += (rows + self._squares.size) * m
@@ -125,19 +121,39 @@ class Growth:
         A row helps only if it is shorter than twice the residual times the cosine of their angle. The largest cosine
         that was seen, and a margin, stands for those that are to come: the last flips look at all rows again.
         """
-        longest = 2.0 * math.sqrt(float(self._squares.max())) * self.cosine
-        active = int(np.searchsorted(self._norms, np.float32(longest**2), side="right"))
-        most = min(_LONGEST, max(_SHORTEST, self._norms.size // (_SHARE if self._beam > 1 else 2 * _SHARE)))
+        size = math.sqrt(float(self._squares.max()))
+        active = int(np.searchsorted(self._coarse.lengths, 2.0 * size * self.cosine, side="right"))
+        most = _LISTED if self._beam > 1 else _LISTED // 2
         if active <= most:
             return np.arange(active)
         leads = np.unique(np.linspace(0, self._squares.size - 1, min(_MOST_LEADS, max(1, self._beam // 4))).astype(int))
-        changes = np.empty(active, dtype=np.float32)
-        residuals = self._residuals[leads].astype(np.float32)
-        cosine = likely_changes(self._columns[:, :active], self._norms[:active], residuals, _SHRINK, _SPREAD, changes)
-        self.cosine = min(1.0, _MARGIN * float(cosine))
-        self.work += leads.size * active
-        chosen = np.argpartition(changes, most)[:most]
-        return np.sort(chosen[np.isfinite(changes[chosen])])
+        residuals = self._residuals[leads]
+        start, stop, cosine, bound = 0, active, 0.0, 0.0
+        if active >= _SAMPLED * most:
+            changes, cosine = self._likely(slice(0, active, _SAMPLED), residuals)
+            bound = float(np.partition(changes, most // _SAMPLED + _MORE)[most // _SAMPLED + _MORE])
+            # the lengths with which a row of the largest cosine reaches the bound: x^2 - 2 middle x <= bound
+            middle = (_SHRINK * min(1.0, _MARGIN * cosine) + _SPREAD) * size
+            reach = math.sqrt(max(0.0, middle**2 + bound))
+            start, stop = np.searchsorted(self._coarse.lengths[:active], (middle - reach, middle + reach))
+        changes, largest = self._likely(slice(start, stop), residuals)
+        self.cosine = min(1.0, _MARGIN * max(cosine, largest))
+        chosen = np.flatnonzero(changes < min(bound, 0.0))
+        if chosen.size > most:
+            chosen = chosen[np.argpartition(changes[chosen], most - 1)[:most]]
+        return start + np.sort(chosen)
+
+    def _likely(self, places: slice, residuals: FloatArray) -> tuple[npt.NDArray[np.float32], float]:
+        """What rows at these places may change, and the largest cosine among them."""
+        codes, steps = (
+            np.ascontiguousarray(self._coarse.codes[places]),
+            np.ascontiguousarray(self._coarse.steps[places]),
+        )
+        lengths = np.ascontiguousarray(self._coarse.lengths[places])
+        changes = np.empty(steps.size, dtype=np.float32)
+        cosine = likely_changes(codes, steps, lengths, residuals, _SHRINK, _SPREAD, changes)
+        self.work += residuals.shape[0] * steps.size
+        return changes, float(cosine)
 
 
 def _names(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:

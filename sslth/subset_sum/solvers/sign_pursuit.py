@@ -13,7 +13,7 @@ from sslth.subset_sum.kernels.pursuit import flip_pass, squared_norms
 from sslth.subset_sum.kernels.sign_pursuit import sign_pass
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import BoolArray, Outcome, StoppedBy
-from sslth.subset_sum.solvers.best_first_pursuit import improve_by_flips_and_swaps
+from sslth.subset_sum.solvers.flips_and_swaps import improve_by_flips_and_swaps
 from sslth.subset_sum.solvers.scaling import scaled_to_one
 
 __all__ = ["Front", "SignPursuit", "decide_large_rows", "has_wanted_size", "outcome_of", "repaired", "tail_size"]

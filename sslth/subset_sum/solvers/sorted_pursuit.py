@@ -11,7 +11,7 @@ from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.pursuit import beam_over_tail, flip_pass, squared_norms, threshold_pass
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import BoolArray, Outcome, StoppedBy
-from sslth.subset_sum.solvers.best_first_pursuit import improve_by_flips_and_swaps
+from sslth.subset_sum.solvers.flips_and_swaps import improve_by_flips_and_swaps
 from sslth.subset_sum.solvers.scaling import scaled_to_one
 
 __all__ = ["SortedPursuit"]
