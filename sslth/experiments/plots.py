@@ -7,7 +7,7 @@ from typing import Any
 
 from sslth.errors import InvalidInputError
 from sslth.experiments.export import check_table_path, write_table
-from sslth.experiments.plot_kinds import plot_kind_named
+from sslth.experiments.plot_kinds import PLOT_KINDS, plot_kind_named
 from sslth.experiments.store import Store
 
 __all__ = ["plot_store"]
@@ -39,14 +39,20 @@ def plot_store(name: str, store: Path, picture: Path, table: Path | None = None)
         check_table_path(table)  # before the picture is there
     with Store(store, read_only=True) as results:
         rows = [row for kind in plot.kinds_of_cells for row in results.rows(kind)]
+        others = [] if rows else [other for other in PLOT_KINDS if _has_cells_for(results, other)]
     points = plot.table(rows)
     if not points:
         failed = sum(row.error is not None for row in rows)
+        advice = f"; {' or '.join(others)} could draw what is there" if others else ""
         raise InvalidInputError(
             f"{store} holds nothing to draw for {name}: it needs cells of the kind {' or '.join(plot.kinds_of_cells)}, "
-            f"and has {len(rows)} of them, {failed} failed"
+            f"and has {len(rows)} of them, {failed} failed{advice}"
         )
     save_figure(plot.draw(points), picture)
     if table is not None:
         write_table(points, table)
     return {"points": points, **plot.summary(points)}
+
+
+def _has_cells_for(store: Store, name: str) -> bool:
+    return any(store.rows(kind) for kind in plot_kind_named(name).kinds_of_cells)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sslth.errors import InvalidInputError
 from sslth.experiments.figure_style import save_figure
 from sslth.experiments.grid import run_grid
 from sslth.experiments.grid_file import make_grid
@@ -18,6 +20,7 @@ from sslth.experiments.plot_kinds import plot_kind_named
 from sslth.experiments.plot_kinds.cardinality import binary_entropy
 from sslth.experiments.plot_kinds.heat_map import crossing
 from sslth.experiments.plot_kinds.layer_width import nsn_error
+from sslth.experiments.plots import plot_store
 from sslth.experiments.store import Row, Store
 
 GRIDS: dict[str, list[dict[str, Any]]] = {
@@ -149,3 +152,11 @@ def test_binary_entropy_is_symmetric() -> None:
     x = np.linspace(0.01, 0.5, 20)
     assert binary_entropy(x) == pytest.approx(binary_entropy(1 - x))
     assert float(binary_entropy(0.25)) == pytest.approx(0.811278, abs=1e-6)
+
+
+def test_a_store_of_another_kind_says_what_could_draw_it(tmp_path: Path) -> None:
+    with Store(tmp_path / "cells.db") as store:
+        store.put({"kind": "success"}, {"hits": 1}, seconds=1.0)
+    with pytest.raises(InvalidInputError, match=r"and has 0 of them, 0 failed; cardinality or phase .*could draw"):
+        plot_store("frontier", tmp_path / "cells.db", tmp_path / "picture.png")
+    assert not (tmp_path / "picture.png").exists()
