@@ -66,11 +66,11 @@ def instance_of(cell: dict[str, Any], seed: int = 1000) -> sslth.Instance:
     return sslth.draw_instance(cell["law"], cell["n"], cell["d"], seed, cardinality=size)
 
 
-def heuristic_result(cell: dict[str, Any]) -> dict[str, Any]:
-    """Errors and seconds of every heuristic at every budget."""
+def heuristic_result(cell: dict[str, Any], names: tuple[str, ...] = HEURISTICS) -> dict[str, Any]:
+    """Errors and seconds of heuristics at every budget."""
     instance = instance_of(cell)
     errors: dict[str, Any] = {}
-    for name in HEURISTICS:
+    for name in names:
         if REGISTRY[name].refusal(instance) is not None:
             continue
         solver = member(name, timed=True)
@@ -110,9 +110,11 @@ def measure(kind: str, cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_again(row: dict[str, Any], name: str) -> dict[str, Any]:
-    """One cell of proofs with one solver measured anew, in a worker."""
+    """One cell with one solver measured anew, in a worker."""
     cell = {key: row[key] for key in ("law", "n", "d", "sized")}
-    return {**row, "proof": {**row["proof"], **proof_result(cell, (name,))["proof"]}}
+    if name in EXACT:
+        return {**row, "proof": {**row["proof"], **proof_result(cell, (name,))["proof"]}}
+    return {**row, "errors": {**row["errors"], **heuristic_result(cell, (name,))["errors"]}}
 
 
 def main() -> None:
@@ -122,12 +124,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; the table needs all cells")
     parser.add_argument("--partial", action="store_true", help="write the table from the cells that are there")
-    parser.add_argument("--redo", choices=EXACT, help="measure this exact solver anew in the cells of proofs")
+    parser.add_argument("--redo", choices=(*EXACT, *HEURISTICS), help="measure this solver anew, in the table as it is")
     parser.add_argument("--most-d", type=int, default=10**9, help="with --redo: only up to so many coordinates")
     options = parser.parse_args()
     known = _read(options.out)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.redo is not None:
-        rows = [row for row in known.values() if row["kind"] == "proof" and row["d"] <= options.most_d]
+        known = {**_read_table(), **known}
+        kind = "proof" if options.redo in EXACT else "heuristic"
+        rows = [row for row in known.values() if row["kind"] == kind and row["d"] <= options.most_d]
         with options.out.open("a") as stream, ProcessPoolExecutor(options.workers) as pool, Progress() as progress:
             task = progress.add_task("cells", total=len(rows))
             for done in as_completed([pool.submit(measure_again, row, options.redo) for row in rows]):
@@ -139,7 +144,6 @@ def main() -> None:
     todo = [(kind, cell) for kind, cell in todo if _key(kind, cell) not in known]
     todo.sort(key=lambda entry: -entry[1]["d"])
     started = time.monotonic()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     with (
         Progress() as progress,
         options.out.open("a") as stream,
@@ -179,6 +183,15 @@ def _read(path: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
     if not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+    return {_key(row["kind"], row): row for row in rows}
+
+
+def _read_table() -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The rows of the table in the package, rounded as they stand there."""
+    table = json.loads(TABLE.read_text())
+    rows = [{"kind": "heuristic", **row} for row in table["cells"]] + [
+        {"kind": "proof", **row} for row in table["proofs"]
+    ]
     return {_key(row["kind"], row): row for row in rows}
 
 
