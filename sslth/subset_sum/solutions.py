@@ -12,7 +12,8 @@ from sslth.subset_sum.arguments import non_negative, whole_number
 from sslth.subset_sum.exact.choose import choose_join
 from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.exact.top import TopCandidates
-from sslth.subset_sum.fixed_point import UNREACHABLE, FixedPoint, exact_errors, to_fixed_point
+from sslth.subset_sum.exact_errors import exact_errors
+from sslth.subset_sum.fixed_point import UNREACHABLE, FixedPoint, to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Solution, Status, StoppedBy

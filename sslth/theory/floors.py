@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
-from scipy.special import gammaln, log_ndtr
+from scipy.special import gammaln
 
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.instance import Instance
+from sslth.theory.gaussian_box import GaussianBox
+from sslth.theory.interval_probability import log_interval
+from sslth.theory.uniform_sums import log_irwin_hall, log_tilted_normal
 
 __all__ = ["first_moment_floor"]
 
@@ -124,7 +126,7 @@ def _floor_of_samples(instance: Instance) -> float:
     mean = samples.mean(axis=0)
     centred = samples - mean
     covariance = spread * (centred.T @ centred) + size_variance * np.outer(mean, mean)
-    box = _GaussianBox.of(mean_size * mean - target, covariance)
+    box = GaussianBox.of(mean_size * mean - target, covariance)
     if known <= box.smallest or box.rank == 0:
         return _scaled(min(known, box.smallest), exponent)
 
@@ -208,7 +210,7 @@ def _gaussian_count(target: FloatArray, sizes: FloatArray, log_weights: FloatArr
     root = np.sqrt(sizes)[:, None]
 
     def log_count(epsilon: float) -> float:
-        return _log_sum(log_weights + _log_interval(target / root, epsilon / root).sum(axis=1))
+        return _log_sum(log_weights + log_interval(target / root, epsilon / root).sum(axis=1))
 
     return log_count
 
@@ -232,7 +234,7 @@ def _nsn_count(target: FloatArray, sizes: FloatArray, log_weights: FloatArray) -
     log_mass += log_derivative + math.log(step)
 
     def log_count(epsilon: float) -> float:
-        return _log_sum(log_mass + _log_interval(target / r[:, None], epsilon / r[:, None]).sum(axis=1))
+        return _log_sum(log_mass + log_interval(target / r[:, None], epsilon / r[:, None]).sum(axis=1))
 
     return log_count
 
@@ -242,9 +244,9 @@ def _uniform_count(target: FloatArray, sizes: FloatArray, log_weights: FloatArra
     few = int(np.searchsorted(sizes, _EXACT_SIZES, side="right"))
 
     def log_count(epsilon: float) -> float:
-        logs = log_weights + _log_tilted_normal(target, epsilon, sizes[:, None]).sum(axis=1)
+        logs = log_weights + log_tilted_normal(target, epsilon, sizes[:, None]).sum(axis=1)
         if few and _log_sum(logs[:few]) > _log_sum(logs) - 20.0:  # else the small sizes do not matter
-            exact = _log_irwin_hall(target, epsilon, int(sizes[few - 1])).sum(axis=1)
+            exact = log_irwin_hall(target, epsilon, int(sizes[few - 1])).sum(axis=1)
             logs[:few] = log_weights[:few] + exact[sizes[:few].astype(int) - 1]
         return _log_sum(logs)
 
@@ -256,215 +258,3 @@ _LAWS: dict[str, Callable[[FloatArray, FloatArray, FloatArray], LogCount]] = {
     "nsn": _nsn_count,
     "uniform": _uniform_count,
 }
-
-
-def _log_irwin_hall(target: FloatArray, epsilon: float, largest: int) -> FloatArray:
-    """log P(|S_k - z| <= ε) for a sum of k = 1 … largest U[-1, 1]: float64[largest, d], z >= 0.
-
-    The density of a sum of k U[-1/2, 1/2] is the B-spline of order k, by its recursion, which only adds
-    positive numbers; its integral up to x is the sum of the next one at x - 1/2, x - 3/2, … O(largest² d).
-    """
-    half, centre = epsilon / 2, -target / 2  # mirrored, so that tails stay small numbers
-    narrow = half < 1e-3
-    offsets = half / math.sqrt(3.0) * np.array([-1.0, 1.0])  # two-point Gauss
-    ends = np.stack([centre - half, -np.abs(centre + half)], axis=1)
-    span = largest + 2
-    x = (centre[:, None] + offsets if narrow else ends)[..., None] - np.arange(-span, span + 1) / 2
-    inner = x[..., 1:-1]
-    spline = ((x >= -0.5) & (x < 0.5)).astype(np.float64)
-    mass = np.empty((largest, target.size))
-    mass[0] = np.clip(np.minimum(2 * half, 0.5 - ends[:, 0]), None, np.clip(centre + half + 0.5, 0.0, 1.0))
-    for k in range(2, largest + 2):
-        wider = np.zeros_like(spline)  # the value at x + 1/2 is one place before, at x - 1/2 one place after
-        wider[..., 1:-1] = np.clip(k / 2 + inner, 0.0, None) * spline[..., :-2]
-        wider[..., 1:-1] += np.clip(k / 2 - inner, 0.0, None) * spline[..., 2:]
-        wider /= k - 1
-        spline = wider
-        if not narrow:  # order k integrates order k - 1
-            lower, upper = spline[..., span + 1 :: 2].sum(axis=-1).T
-            mass[k - 2] = np.where(centre + half > 0, 1.0 - upper - lower, upper - lower)
-        elif 2 < k <= largest:
-            mass[k - 1] = half * spline[..., span].sum(axis=1)
-        elif k == 2 and largest >= 2:  # 1 - |x| has a kink
-            inside = np.abs(centre) < half
-            average = np.where(inside, (centre**2 + half**2) / (2 * half), np.abs(centre))
-            mass[1] = 2 * half * np.clip(1.0 - average, 0.0, None)
-    with np.errstate(divide="ignore"):
-        return np.log(np.clip(mass, 0.0, 1.0))
-
-
-def _log_tilted_normal(target: FloatArray, epsilon: float, k: FloatArray) -> FloatArray:
-    """log P(|S_k - z| <= ε) for a sum of k U[-1, 1], k large, z >= 0: the normal law after the tilt that centres it.
-
-    Tilted by θ the sum has mean k (coth θ - 1/θ); θ centres it at the point of the box that is nearest to 0.
-    """
-    nearest = np.clip(target - epsilon, 0.0, None) + 0.0 * k
-    m = nearest / k
-    possible = m < 1.0
-    m = np.where(possible, m, 0.0)
-    theta = m * (3.0 - m**2) / (1.0 - m**2)  # within 5 % [Cohen1991]
-    for _ in range(4):
-        theta = np.clip(theta - (_langevin(theta) - m) / _langevin_slope(theta), 0.0, None)
-    variance = k * _langevin_slope(theta)
-    deviation = np.sqrt(variance)
-    log_moment = k * _log_sinhc(theta) - theta * nearest + theta**2 * variance / 2
-    logs = log_moment + _log_interval((target - nearest) / deviation + theta * deviation, epsilon / deviation)
-    return np.where(possible, np.minimum(logs, 0.0), -np.inf)
-
-
-def _langevin(t: FloatArray) -> FloatArray:
-    """coth t - 1/t, t >= 0."""
-    safe = np.where(t < 0.05, 1.0, t)
-    return np.where(t < 0.05, t / 3 - t**3 / 45 + 2 * t**5 / 945, 1 / np.tanh(safe) - 1 / safe)
-
-
-def _langevin_slope(t: FloatArray) -> FloatArray:
-    """1/t² - 1/sinh² t, t >= 0."""
-    safe = np.clip(np.where(t < 0.05, 1.0, t), None, 300.0)
-    exact = np.where(t < 300.0, 1 / safe**2 - 1 / np.sinh(safe) ** 2, 1 / np.maximum(t, 1.0) ** 2)
-    return np.where(t < 0.05, 1 / 3 - t**2 / 15 + 2 * t**4 / 189, exact)
-
-
-# ------------------------------------------------------------------------------------- Gaussian probabilities
-
-
-def _log_sinhc(x: FloatArray) -> FloatArray:
-    """log(sinh x / x), x >= 0."""
-    safe = np.where(x < 1e-2, 1.0, x)
-    return np.where(x < 1e-2, x**2 / 6, safe + np.log(-np.expm1(-2 * safe) / (2 * safe)))
-
-
-def _log_interval(centre: FloatArray, half: FloatArray) -> FloatArray:
-    """log P(|N(0, 1) - centre| <= half), centre >= 0, to about ten digits however far or narrow."""
-    centre, half = np.broadcast_arrays(centre, half)
-    narrow = half < 1e-4
-    wide = np.where(narrow, 1.0, half)
-    upper = log_ndtr(wide - centre)  # mirrored into the lower tail
-    lower = log_ndtr(-wide - centre)
-    with np.errstate(divide="ignore"):
-        exact = upper + np.log(-np.expm1(np.minimum(lower - upper, 0.0)))
-        flat = np.log(2 * half) - centre**2 / 2 - math.log(2 * math.pi) / 2 + _log_sinhc(centre * half)
-    return np.where(narrow, flat, exact)
-
-
-@dataclass(frozen=True)
-class _GaussianBox:
-    """log P(|G| <= ε in every coordinate) for G ~ N(mean, covariance), by expectation propagation.
-
-    `rank` counts the directions with variance, `smallest` is a lower bound on any ε with a positive probability,
-    `flat` the ε below which the density is constant over the box.
-    """
-
-    mean: FloatArray
-    covariance: FloatArray
-    rank: int
-    smallest: float
-    flat: float
-
-    @classmethod
-    def of(cls, mean: FloatArray, covariance: FloatArray) -> _GaussianBox:
-        values, vectors = np.linalg.eigh(covariance)
-        rounding = values[-1] * values.size * 4.0 * np.finfo(float).eps
-        alive = values > rounding
-        off_span = vectors[:, ~alive].T @ mean
-        distance = float(np.sqrt(off_span @ off_span))
-        scale = math.sqrt(float(mean @ mean)) + math.sqrt(max(float(values[-1]), 0.0))
-        consistent = distance <= 1e-12 * scale * values.size
-        varying = np.diag(covariance) > rounding
-        stuck = float(np.abs(mean[~varying]).max(initial=0.0))
-        smallest = 0.0 if consistent else distance / math.sqrt(values.size)
-        if stuck > 1e-13 * scale:
-            smallest = max(smallest, stuck)
-        flat = 1e-4 * math.sqrt(float(values[alive][0])) if consistent and alive.any() else 0.0
-        return cls(mean[varying], covariance[np.ix_(varying, varying)], int(alive.sum()), smallest, flat)
-
-    def log_probability(self, epsilon: float) -> float:
-        if epsilon < self.smallest:
-            return -math.inf
-        if self.rank == 0:
-            return 0.0
-        if epsilon < self.flat:
-            return _log_box(self.mean, self.covariance, self.flat) + self.rank * math.log(epsilon / self.flat)
-        return _log_box(self.mean, self.covariance, epsilon)
-
-
-def _log_box(mean: FloatArray, covariance: FloatArray, epsilon: float) -> float:
-    """log P(|G| <= ε in every coordinate), G ~ N(mean, covariance), positive variances; O(d³) a round.
-
-    Every interval is replaced by a Gaussian factor ("site") of precision τ and mean m that leaves the first two
-    moments right, each against all others. Precisions are used as in Rasmussen and Williams (2006), section 3.6,
-    through B = 1 + √τ Σ √τ and, where τ is large, in the form that does not cancel.
-    """
-    d, variance = mean.size, np.diag(covariance)
-    least = 1e-12 / variance
-    tau = np.maximum(3.0 / epsilon**2, least) if epsilon < 1e150 else least.copy()
-    shift = np.zeros(d)  # τ m
-    log_z, damping = -math.inf, 1.0
-    change = math.inf
-    # sites of vanishing or infinite width: the box misses the span of a singular covariance
-    for _ in range(60):
-        root = np.sqrt(tau)
-        try:
-            triangle = np.linalg.cholesky(np.eye(d) + root[:, None] * covariance * root)
-        except np.linalg.LinAlgError:
-            return -math.inf
-        inverse = np.linalg.inv(triangle)
-        keep = np.einsum("ij,ij->j", inverse, inverse)  # the diagonal of B⁻¹
-        w = shift / root - root * mean
-        u = inverse.T @ (inverse @ w)
-        wide = tau * variance < 1e-3
-        reduced = inverse @ (root[:, None] * covariance)
-        inner = variance - np.einsum("ij,ij->j", reduced, reduced)
-        middle = mean + covariance @ (root * u)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            cavity_variance = np.where(wide, inner / (1 - tau * inner), (1 - keep) / (tau * keep))
-            cavity_mean = np.where(wide, (middle - inner * shift) / (1 - tau * inner), shift / tau - u / (root * keep))
-        if not (cavity_variance > 0.0).all():
-            return -math.inf
-        log_mass, new_mean, new_variance = _interval_moments(cavity_mean, cavity_variance, epsilon)
-        if not (new_variance > 0.0).all():
-            return -math.inf
-        gap = cavity_mean - shift / tau
-        growth = 1 + tau * cavity_variance
-        before, log_z = (
-            log_z,
-            float(
-                (log_mass + 0.5 * np.log(growth) + 0.5 * tau * gap**2 / growth).sum()
-                - np.log(np.diag(triangle)).sum()
-                - 0.5 * (w @ u)
-            ),
-        )
-        last, change = change, abs(log_z - before)
-        if change <= 1e-8 * (1.0 + abs(log_z)):
-            break
-        if change > 0.9 * last:
-            damping = max(0.2, 0.7 * damping)
-        new_tau = np.maximum(1 / new_variance - 1 / cavity_variance, least)
-        new_shift = new_mean / new_variance - cavity_mean / cavity_variance
-        tau += damping * (new_tau - tau)
-        shift += damping * (new_shift - shift)
-    return min(log_z, 0.0)
-
-
-_NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(48)
-
-
-def _interval_moments(
-    mean: FloatArray, variance: FloatArray, epsilon: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Log mass, mean and variance of N(mean, variance) on [-ε, ε], by Gauss–Legendre where the density is not nil."""
-    deviation = np.sqrt(variance)
-    centre, half = -mean / deviation, epsilon / deviation
-    mode = np.clip(0.0, centre - half, centre + half)
-    reach = np.where(mode == 0.0, math.sqrt(80.0), 80.0 / (np.abs(mode) + np.sqrt(mode**2 + 80.0)))
-    low = np.where(mode > 0.0, 0.0, np.maximum(np.where(mode < 0.0, -2 * half, centre - half), -reach))
-    high = np.where(mode < 0.0, 0.0, np.minimum(np.where(mode > 0.0, 2 * half, centre + half), reach))
-    length = (high - low) / 2
-    s = (high + low)[:, None] / 2 + length[:, None] * _NODES  # measured from the mode
-    density = np.exp(-s * (2 * mode[:, None] + s) / 2) * _NODE_WEIGHTS
-    total = density.sum(axis=1)
-    offset = (density * s).sum(axis=1) / total
-    spread = (density * (s - offset[:, None]) ** 2).sum(axis=1) / total
-    log_mass = np.log(total * length) - mode**2 / 2 - math.log(2 * math.pi) / 2
-    side = np.where(mode > 0.0, -half, np.where(mode < 0.0, half, -centre))  # from the box's centre to the mode
-    return log_mass, deviation * (side + offset), variance * spread

@@ -8,16 +8,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sslth.subset_sum.fixed_point import (
-    CandidateBuffer,
-    best_exactly,
-    equal_rows,
-    quick_subset,
-    round_down,
-    to_fixed_point,
-)
+from sslth.subset_sum.candidate_buffer import CandidateBuffer
+from sslth.subset_sum.exact_errors import best_exactly, round_down
+from sslth.subset_sum.fixed_point import equal_rows, to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
+from sslth.subset_sum.quick_subset import quick_subset
 
 
 def true_error(instance, subset):

@@ -10,7 +10,7 @@ import pytest
 from exact_cases import CASES, true_minimum
 from scipy.optimize import linprog
 
-from sslth.subset_sum.fixed_point import best_exactly
+from sslth.subset_sum.exact_errors import best_exactly
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solvers import lp_bound

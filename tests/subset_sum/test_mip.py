@@ -13,7 +13,7 @@ import pytest
 from exact_cases import CASES, true_error, true_minimum
 
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.fixed_point import best_exactly
+from sslth.subset_sum.exact_errors import best_exactly
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import StoppedBy

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from exact_cases import CASES, check_proof, true_error
 
+from sslth.subset_sum.candidate_buffer import CandidateBuffer
 from sslth.subset_sum.draw_instance import draw_instance
 from sslth.subset_sum.exact.lanes import plan_lanes
 from sslth.subset_sum.exact.lists import quarter_lists
 from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.exact.search import prove_optimum
 from sslth.subset_sum.exact.streams import StreamJoin
-from sslth.subset_sum.fixed_point import CandidateBuffer, to_fixed_point
+from sslth.subset_sum.fixed_point import to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Outcome, StoppedBy

@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal, norm
 
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.instance import Instance
-from sslth.theory import floors
+from sslth.theory import floors, gaussian_box, interval_probability, uniform_sums
 from sslth.theory.floors import first_moment_floor
 
 LAWS = ["gaussian", "uniform", "nsn"]
@@ -100,7 +100,7 @@ def irwin_hall(k: int, x: Fraction) -> Fraction:
 @pytest.mark.parametrize("epsilon", [1e-6, 1e-3, 0.1, 1.0, 7.5, 60.0])
 def test_uniform_sums_have_their_exact_law(epsilon):
     targets = np.array([0.0, 0.25, 1.0, 5.5, 17.0])
-    logs = floors._log_irwin_hall(targets, epsilon, 40)
+    logs = uniform_sums.log_irwin_hall(targets, epsilon, 40)
     for k, (j, z) in itertools.product((1, 2, 3, 7, 20, 40), enumerate(targets)):
         exact = irwin_hall(k, Fraction(z) + Fraction(epsilon)) - irwin_hall(k, Fraction(z) - Fraction(epsilon))
         got = math.exp(logs[k - 1, j])
@@ -110,8 +110,8 @@ def test_uniform_sums_have_their_exact_law(epsilon):
 @pytest.mark.parametrize("epsilon", [1e-6, 0.3, 5.0, 40.0])
 def test_many_uniforms_are_nearly_a_tilted_normal(epsilon):
     targets = np.array([0.0, 3.0, 20.0, 60.0])
-    exact = floors._log_irwin_hall(targets, epsilon, 128)[127]
-    assert floors._log_tilted_normal(targets, epsilon, np.array([[128.0]]))[0] == pytest.approx(exact, abs=5e-3)
+    exact = uniform_sums.log_irwin_hall(targets, epsilon, 128)[127]
+    assert uniform_sums.log_tilted_normal(targets, epsilon, np.array([[128.0]]))[0] == pytest.approx(exact, abs=5e-3)
 
 
 # ------------------------------------------------------------------------------------------ given the samples
@@ -141,8 +141,8 @@ def test_given_the_samples_the_mean_count_is_near_one(law, target, sizes):
 
 def test_the_moments_are_those_of_the_random_subset(monkeypatch):
     seen = []
-    original = floors._GaussianBox.of
-    monkeypatch.setattr(floors._GaussianBox, "of", lambda m, c: seen.append((m, c)) or original(m, c))
+    original = gaussian_box.GaussianBox.of
+    monkeypatch.setattr(gaussian_box.GaussianBox, "of", lambda m, c: seen.append((m, c)) or original(m, c))
     rows = np.random.default_rng(7).uniform(-1, 2, (8, 3))
     for sizes in ({}, {"cardinality": 3}, {"max_cardinality": 4}):
         first_moment_floor(Instance(rows, [1.0, 0.5, 0.0], **sizes))
@@ -161,14 +161,14 @@ def test_box_probabilities_against_scipy(d, epsilon):
     covariance, mean = factor @ factor.T / d, rng.standard_normal(d) / 2
     box = multivariate_normal(mean, covariance, seed=1)
     exact = math.log(box.cdf(np.full(d, epsilon), lower_limit=np.full(d, -epsilon)))
-    assert floors._log_box(mean, covariance, epsilon) == pytest.approx(exact, abs=0.01)
+    assert gaussian_box.log_box(mean, covariance, epsilon) == pytest.approx(exact, abs=0.01)
 
 
 def test_independent_coordinates_multiply():
     mean, deviation = np.array([0.0, 1.0, -30.0, 2.0]), np.array([1.0, 0.01, 2.0, 1e3])
     for epsilon in (1e-7, 0.1, 3.0, 100.0):
-        exact = floors._log_interval(np.abs(mean) / deviation, epsilon / deviation).sum()
-        assert floors._log_box(mean, np.diag(deviation**2), epsilon) == pytest.approx(exact, rel=1e-7, abs=1e-9)
+        exact = interval_probability.log_interval(np.abs(mean) / deviation, epsilon / deviation).sum()
+        assert gaussian_box.log_box(mean, np.diag(deviation**2), epsilon) == pytest.approx(exact, rel=1e-7, abs=1e-9)
 
 
 @pytest.mark.parametrize(("rank", "d"), [(12, 20), (12, 100), (3, 30)])
@@ -176,7 +176,7 @@ def test_singular_covariances_against_sampling(rank, d):
     rng = np.random.default_rng(rank)
     factor, mean = rng.standard_normal((d, rank)), rng.standard_normal(d) / 2
     norms = np.abs(rng.standard_normal((100_000, rank)) @ factor.T + mean).max(axis=1)
-    box = floors._GaussianBox.of(mean, factor @ factor.T)
+    box = gaussian_box.GaussianBox.of(mean, factor @ factor.T)
     assert box.rank == rank
     assert box.smallest < norms.min()
     for share in (1e-3, 1e-2, 0.3):
@@ -185,7 +185,7 @@ def test_singular_covariances_against_sampling(rank, d):
 
 def test_far_tails_and_narrow_intervals_keep_their_digits():
     def log_mass(centre, half):
-        return float(floors._log_interval(np.array([centre]), np.array([half]))[0])
+        return float(interval_probability.log_interval(np.array([centre]), np.array([half]))[0])
 
     for centre, half in ((0.0, 1e-5), (3.0, 9e-5), (3.0, 1.1e-4), (0.3, 2.0)):
         assert log_mass(centre, half) == pytest.approx(math.log(norm.cdf(half - centre) - norm.cdf(-half - centre)))

@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sslth.subset_sum.candidate_buffer import CandidateBuffer
 from sslth.subset_sum.exact.problem import HalvedProblem
-from sslth.subset_sum.fixed_point import CandidateBuffer, FixedPoint
+from sslth.subset_sum.fixed_point import FixedPoint
 from sslth.subset_sum.solution import StoppedBy
 
 __all__ = ["Buffer", "Join", "prove_optimum"]

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.fixed_point import CandidateBuffer, FixedPoint, equal_rows, to_fixed_point
+from sslth.subset_sum.candidate_buffer import CandidateBuffer
+from sslth.subset_sum.fixed_point import FixedPoint, equal_rows, to_fixed_point
 from sslth.subset_sum.instance import FloatArray, Instance
 from sslth.subset_sum.kernels.branch_and_bound import BITS, count_bits, fill_tail, root_bound, search_tree
 from sslth.subset_sum.limits import Limits

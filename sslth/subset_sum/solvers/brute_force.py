@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.fixed_point import CandidateBuffer, equal_rows, to_fixed_point
+from sslth.subset_sum.candidate_buffer import CandidateBuffer
+from sslth.subset_sum.fixed_point import equal_rows, to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.gray_code import walk_gray_code
 from sslth.subset_sum.limits import Limits

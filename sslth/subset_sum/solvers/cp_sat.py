@@ -13,7 +13,8 @@ import numpy.typing as npt
 from ortools.sat.python import cp_model
 
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.fixed_point import FixedPoint, best_exactly, equal_rows, to_fixed_point
+from sslth.subset_sum.exact_errors import best_exactly
+from sslth.subset_sum.fixed_point import FixedPoint, equal_rows, to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Outcome, StoppedBy

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sslth.subset_sum.fixed_point import quick_subset
 from sslth.subset_sum.instance import FloatArray, Instance
 from sslth.subset_sum.kernels.local_search import anneal, moved_norm
 from sslth.subset_sum.limits import Limits, Norm
+from sslth.subset_sum.quick_subset import quick_subset
 from sslth.subset_sum.solution import BoolArray, Outcome, StoppedBy
 from sslth.subset_sum.solvers.scaling import scaled_to_one
 

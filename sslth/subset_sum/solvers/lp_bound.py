@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linprog
 
-from sslth.subset_sum.fixed_point import _exact_integers, round_down
+from sslth.subset_sum.exact_errors import exact_integers, round_down
 from sslth.subset_sum.instance import FloatArray, Instance
 
 __all__ = ["exact_lagrangian_bound", "lagrangian_bound"]
@@ -72,7 +72,7 @@ def exact_lagrangian_bound(instance: Instance, time_limit: float | None = None) 
     weights = _dual_weights(scaled, instance.smallest_size, instance.largest_size, time_limit)
     if weights is not None:
         candidates.append(weights)
-    integers, exponent = _exact_integers(entries)
+    integers, exponent = exact_integers(entries)
     best = max(_evaluate(integers, weights, instance.smallest_size, instance.largest_size) for weights in candidates)
     return max(Fraction(0), best * Fraction(2) ** exponent)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sslth.subset_sum.candidate_buffer import CandidateBuffer
 from sslth.subset_sum.exact.choose import choose_join
 from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.exact.search import prove_optimum
 from sslth.subset_sum.exact.streams import StreamJoin
-from sslth.subset_sum.fixed_point import CandidateBuffer, to_fixed_point
+from sslth.subset_sum.fixed_point import to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Outcome

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sslth.subset_sum.candidate_buffer import CandidateBuffer
 from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.exact.search import prove_optimum
-from sslth.subset_sum.fixed_point import CandidateBuffer, to_fixed_point
+from sslth.subset_sum.fixed_point import to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Outcome

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sslth.errors import InvalidInputError
-from sslth.subset_sum.fixed_point import best_exactly, round_down, to_fixed_point
+from sslth.subset_sum.exact_errors import best_exactly, round_down
+from sslth.subset_sum.fixed_point import to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Outcome, StoppedBy

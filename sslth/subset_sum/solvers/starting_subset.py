@@ -7,9 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from sslth.subset_sum.fixed_point import quick_subset
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
+from sslth.subset_sum.quick_subset import quick_subset
 from sslth.subset_sum.solvers.best_first_pursuit import BestFirstPursuit
 from sslth.subset_sum.solvers.sorted_pursuit import SortedPursuit
 from sslth.subset_sum.verify import verify
