@@ -12,20 +12,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 import sslth
-from benchmarks.gpu_speed import copy_speed, draw_speed, matrix_speed, search_speed, synchronise
+from benchmarks.gpu_speed import Draw, SearchSpeed, copy_speed, draw_speed, matrix_speed, search_speed, synchronise
+from sslth.cnn import triton_draw
 from sslth.cnn.arguments import resolve_device
 from sslth.cnn.certificates.ascent import attack, evaluated
 from sslth.cnn.merged import merged_module
+from sslth.cnn.on_devices import devices_of
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.ticket_file import ticket_bytes
 from sslth.cnn.torch_weights import draw_many_rows, draw_rows
@@ -39,6 +43,7 @@ __all__ = ["FULL", "SMALL", "Sizes", "main", "table"]
 # Format version 1 of docs/generator.md: seed, layer, channel, filter, and the bits of the first entries
 _GOLDEN = 0x0123456789ABCDEF, 2, 3, 4
 _GOLDEN_U = [0x3F5264D5, 0xBEC7FA3E, 0xBE909A6F, 0x3F2BBFC2, 0xC00A3EB2]
+_D = 72
 _ROUNDING = 1e-12  # of float64 sums in another order, relative to the outputs
 _BATCH = 4096
 
@@ -121,6 +126,7 @@ def run_checks(where: torch.device, sizes: Sizes) -> list[Row]:
             check_ascent(model, ticket, where, sizes),
             check_data(model, ticket, where, sizes),
             *speeds(where, sizes),
+            *(check_triton(where, sizes) if where.type == "cuda" else []),
         ]
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matrices, convolutions
@@ -131,21 +137,44 @@ def check_golden_weights(where: torch.device, sizes: Sizes) -> Row:
     seed, layer, channel, filter_ = _GOLDEN
     one = draw_rows(seed, layer, Part.U, channel, torch.tensor([filter_], device=where), len(_GOLDEN_U))
     golden = one.cpu().numpy().view(np.uint32)[0].tolist() == _GOLDEN_U
-    d, different = 72, 0
+    different = _different_bits(draw_many_rows, where, sizes)
+    return {
+        "name": "golden weights, bit for bit",
+        "passed": golden and different == 0,
+        "says": f"{different} of {sizes.weights * _D:,} float32 differ from the compiled generator's",
+    }
+
+
+def check_triton(where: torch.device, sizes: Sizes) -> list[Row]:
+    """The same bits and the same filters by the Triton kernels, whether or not SSLTH_TRITON asks for them; speeds."""
+    row: Row = {"name": "rows by Triton, bit for bit", "passed": None}
+    if not triton_draw.is_installed():
+        return [row | {"says": "not run: the package triton is not installed"}]
+    different = _different_bits(triton_draw.draw_many_rows, where, sizes)
+    made = draw_speed(where, sizes.normals, triton_draw.draw_many_rows)[0]
+    row |= {
+        "passed": different == 0,
+        "says": f"{different} of {sizes.weights * _D:,} float32 differ from the compiled generator's; "
+        f"{made / 1e9:.3f} billion normals a second",
+        "value": made,
+    }
+    with mock.patch.dict(os.environ, {triton_draw.SWITCH: "1"}):
+        return [row, _searched("search by Triton", search_speed(where, sizes.blocks, sizes.rows, _D), sizes)]
+
+
+def _different_bits(draw: Draw, where: torch.device, sizes: Sizes) -> int:
+    seed, layer, channel, _ = _GOLDEN
+    different = 0
     step = min(sizes.weights, 1 << 17)
     word, block = torch.tensor([counter_word(layer, Part.U)], device=where), torch.tensor([channel], device=where)
     for first in range(0, sizes.weights, step):
         filters = np.arange(first, min(sizes.weights, first + step), dtype=np.uint32)
-        expected = np.empty((filters.size, d), dtype=np.float32)
+        expected = np.empty((filters.size, _D), dtype=np.float32)
         fill_rows(seed, layer, Part.U, channel, filters, expected)
         there = torch.from_numpy(filters.astype(np.int64)).to(where)
-        found = draw_many_rows(seed, word, block, there[None], d)[0].cpu().numpy()
+        found = draw(seed, word, block, there[None], _D)[0].cpu().numpy()
         different += int((found.view(np.uint32) != expected.view(np.uint32)).sum())
-    return {
-        "name": "golden weights, bit for bit",
-        "passed": golden and different == 0,
-        "says": f"{different} of {sizes.weights * d:,} float32 differ from the compiled generator's",
-    }
+    return different
 
 
 def check_ticket(model: torch.nn.Module, where: torch.device, sizes: Sizes) -> tuple[Row, Ticket]:
@@ -216,7 +245,7 @@ def speeds(where: torch.device, sizes: Sizes) -> list[Row]:
     copy, product = copy_speed(where, sizes.normals), matrix_speed(where, sizes.matrix)
     ours, torchs = draw_speed(where, sizes.normals)
     share = 4 * ours / copy
-    found = search_speed(where, sizes.blocks, sizes.rows, 72)
+    found = search_speed(where, sizes.blocks, sizes.rows, _D)
     return [
         {"name": "device copy", "passed": None, "says": f"{copy / 1e9:.1f} GB/s, read and written", "value": copy},
         {"name": "float32 product", "passed": None, "says": f"{product / 1e12:.2f} TFLOP/s, no TF32", "value": product},
@@ -229,16 +258,20 @@ def speeds(where: torch.device, sizes: Sizes) -> list[Row]:
             "torch_randn": torchs,
             "share_of_copy": share,
         },
-        {
-            "name": "search side by side",
-            "passed": found.same,
-            "says": f"{found.device:.3f} ns an entry of a row on the device, {found.kernel:.3f} with the compiled "
-            f"kernels on one core; {sizes.blocks} blocks of width {sizes.rows:,}, d = 72, "
-            + ("the same filters" if found.same else "OTHER FILTERS"),
-            "value": found.device,
-            "compiled": found.kernel,
-        },
+        _searched("search side by side", found, sizes),
     ]
+
+
+def _searched(name: str, found: SearchSpeed, sizes: Sizes) -> Row:
+    return {
+        "name": name,
+        "passed": found.same,
+        "says": f"{found.device:.3f} ns an entry of a row on the device, {found.kernel:.3f} with the compiled "
+        f"kernels on one core; {sizes.blocks} blocks of width {sizes.rows:,}, d = {_D}, "
+        + ("the same filters" if found.same else "OTHER FILTERS"),
+        "value": found.device,
+        "compiled": found.kernel,
+    }
 
 
 def table(stored: dict[str, Any]) -> str:
@@ -254,6 +287,8 @@ def table(stored: dict[str, Any]) -> str:
 
 def _machine(where: torch.device) -> dict[str, Any]:
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{platform.machine()} CPU, small sizes"
+    if len(searched := devices_of(str(where))) > 1:
+        name += f", the first of {len(searched)} that search"
     return {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda, "python": platform.python_version()}
 
 
@@ -262,7 +297,7 @@ def _profile(where: torch.device, sizes: Sizes) -> str:
 
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if where.type == "cuda" else [])
     with profile(activities=activities) as seen:
-        search_speed(where, sizes.blocks, sizes.rows, 72)
+        search_speed(where, sizes.blocks, sizes.rows, _D)
     return str(seen.key_averages().table(row_limit=25)) + "\n"
 
 

@@ -18,10 +18,13 @@ from sslth.cnn.search import TiledSearch
 from sslth.cnn.torch_weights import draw_many_rows
 from sslth.subset_sum.random_weights import Part, counter_word
 
-__all__ = ["SearchSpeed", "copy_speed", "draw_speed", "matrix_speed", "search_speed", "synchronise"]
+__all__ = ["Draw", "SearchSpeed", "copy_speed", "draw_speed", "matrix_speed", "search_speed", "synchronise"]
 
 _REPEATS = 5
 _D = 64
+
+Draw = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
+"""`draw_many_rows`, by torch or by Triton."""
 
 
 def synchronise(where: torch.device) -> None:
@@ -55,12 +58,12 @@ def matrix_speed(where: torch.device, side: int) -> float:
     return 2 * side**3 / seconds(lambda: torch.mm(left, right, out=out), where)
 
 
-def draw_speed(where: torch.device, normals: int) -> tuple[float, float]:
+def draw_speed(where: torch.device, normals: int, draw: Draw = draw_many_rows) -> tuple[float, float]:
     """Random weights a second: ours, and torch.randn's, which are another sequence."""
     filters = torch.arange(normals // _D, device=where)[None]
     word, block = torch.tensor([counter_word(0, Part.U)], device=where), torch.zeros(1, dtype=torch.int64, device=where)
     buffer = torch.empty(normals, device=where)
-    ours = seconds(lambda: draw_many_rows(0, word, block, filters, _D), where)
+    ours = seconds(lambda: draw(0, word, block, filters, _D), where)
     return filters.numel() * _D / ours, normals / seconds(lambda: buffer.normal_(), where)
 
 

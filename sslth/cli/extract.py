@@ -79,7 +79,8 @@ def extract(
     ] = None,
     max_kept: Annotated[int | None, typer.Option(help="The most filters to keep in a block.")] = None,
     device: Annotated[
-        str, typer.Option(help="Where networks are run: auto, cpu, cuda; cuda also searches there.")
+        str,
+        typer.Option(help="Where networks are run: auto, cpu, cuda; cuda also searches, on all GPUs, cuda:1 on one."),
     ] = "auto",
     memory: Annotated[str, typer.Option(help="Budget for the blocks that are searched at the same time.")] = "1GiB",
     jobs: Annotated[int | None, typer.Option(help="Threads; one a core if not given.")] = None,

@@ -80,6 +80,7 @@ def extract(
     device : str
         Where the model is run and traced: "auto", "cpu", "cuda", ... A device other than the CPU that is named, not
         "auto", also draws and decides the filters of solver "auto", many blocks side by side; it finds the same ones.
+        "cuda" searches on all GPUs that torch sees, "cuda:1" on that one.
     progress : bool or callable(done, total, stage)
         A callable may raise to stop. A plan is shown before the extraction: as a table on a terminal, or as a stage
         "plan: ...".

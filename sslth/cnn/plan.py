@@ -186,9 +186,8 @@ def search_all(
             store.put(keys[left[place]], filters)
 
     if isinstance(solver, TiledSearch) and solver.device is not None and max_kept is None:
-        with closing(_search_on_device([tasks[number] for number in left], solver, threads)) as found_there:
+        with closing(_search_on_device([tasks[number] for number in left], solver, threads, note)) as found_there:
             for place, filters in found_there:
-                note(place, filters)
                 yield left[place], filters
         return
     if isinstance(solver, TiledSearch):  # cores that would have nothing to do draw the next tile
@@ -200,19 +199,23 @@ def search_all(
 
 
 def _search_on_device(
-    tasks: Sequence[Task], solver: TiledSearch, threads: int | None
+    tasks: Sequence[Task], solver: TiledSearch, threads: int | None, finished: Callable[[int, Filters], None]
 ) -> Generator[tuple[int, Filters], None, None]:
-    from sslth.cnn.side_by_side import Problem, search_side_by_side
+    from sslth.cnn.on_devices import search_on_devices
+    from sslth.cnn.side_by_side import Problem
 
     wanted = []
     for number, task in enumerate(tasks):
         if task.target.any():
             wanted.append(number)
         else:
+            finished(number, np.empty(0, dtype=np.uint32))
             yield number, np.empty(0, dtype=np.uint32)
     problems = [Problem(tasks[number].block, tasks[number].sign, tasks[number].target) for number in wanted]
-    for place, filters in search_side_by_side(problems, solver, threads):
-        yield wanted[place], filters
+    found = search_on_devices(problems, solver, threads, lambda place, filters: finished(wanted[place], filters))
+    with closing(found):
+        for place, filters in found:
+            yield wanted[place], filters
 
 
 def search(task: Task, solver: Searcher, max_kept: int | None) -> Filters:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import cache
@@ -20,6 +21,7 @@ def run_all(
     items: Sequence[Item],
     threads: int | None,
     finished: Callable[[int, Result], None] = lambda _number, _result: None,
+    stop: threading.Event | None = None,
 ) -> Generator[tuple[int, Result], None, None]:
     """Yield (number, work(item)) for every item as it is done, in any order.
 
@@ -34,6 +36,9 @@ def run_all(
     finished : callable(number, result)
         Called once for each result in the caller's thread, just before it is yielded; also for those that running
         threads still bring home when the generator is closed, which starts no further item.
+    stop : threading.Event, optional
+        Set when the generator is closed or interrupted, so that long work on threads can give up. Not when an item
+        fails: the others bring theirs home.
 
     Notes
     -----
@@ -49,7 +54,7 @@ def run_all(
     if _joblib_is_configured():
         yield from _on_joblib(work, items, finished)
     else:
-        yield from _on_threads(work, items, threads, finished)
+        yield from _on_threads(work, items, threads, finished, stop)
 
 
 def _on_threads(
@@ -57,6 +62,7 @@ def _on_threads(
     items: Sequence[Item],
     threads: int | None,
     finished: Callable[[int, Result], None],
+    stop: threading.Event | None,
 ) -> Generator[tuple[int, Result], None, None]:
     with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         running: dict[Future[Result], int] = {pool.submit(work, item): number for number, item in enumerate(items)}
@@ -65,6 +71,10 @@ def _on_threads(
                 number, result = running.pop(future), future.result()
                 finished(number, result)
                 yield number, result
+        except (GeneratorExit, KeyboardInterrupt):
+            if stop is not None:
+                stop.set()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
             for future, number in running.items():

@@ -78,7 +78,7 @@ class TiledSearch:
         In a wide block another thread draws the next tile while one is decided. It changes nothing that is found.
     device : str or None
         Where `search_all` draws and decides tiles, many blocks at once, by torch; None for the compiled kernels. What
-        is found is the same.
+        is found is the same. "cuda" is all GPUs that torch sees.
 
     Notes
     -----

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from sslth.cnn.random_layer import Block
 from sslth.cnn.run_all import run_all
@@ -17,14 +19,10 @@ from sslth.cnn.search import Ordered, TiledSearch, candidates, most_tile_rows
 from sslth.cnn.torch_search import Stream, decide_together
 from sslth.cnn.wide import KeptNumbers, WideBlock, by_falling_scale, is_wide
 
-__all__ = ["Problem", "search_side_by_side"]
+__all__ = ["Problem", "Share", "search_share"]
 
 Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
-
-_ON_THE_CPU = 1 << 28  # bytes of rows, and of what is computed from them
-_SHARE_OF_DEVICE = 8  # of free memory: for rows; the rest is for words, float64 products and other programs
-_MOST_TOGETHER = 1024
 
 
 class Problem(NamedTuple):
@@ -35,37 +33,29 @@ class Problem(NamedTuple):
     target: FloatArray
 
 
-def search_side_by_side(
-    problems: Sequence[Problem], search: TiledSearch, threads: int | None
-) -> Generator[tuple[int, Filters], None, None]:
-    """Yield (number, kept filters) of every problem: tiles on `search.device`, scales and tails on the CPU's threads.
+class Share(NamedTuple):
+    """Problems of one dimension, and the device that they are for."""
 
-    Problems of one dimension go together, as many as the device's memory takes. Closing the generator starts no
-    further group.
+    problems: list[Problem]
+    device: str
+
+
+def search_share(
+    share: Share, search: TiledSearch, threads: int | None, stop: threading.Event | None = None
+) -> Generator[tuple[int, Filters], None, None]:
+    """Yield (place, kept filters) of every problem of a share: tiles on its device, the rest on the CPU's threads.
+
+    Raises
+    ------
+    DeviceLostError
+        If the device fails.
+    CancelledError
+        Soon after `stop` is set.
     """
-    device = search.device or "cpu"
-    groups: dict[int, list[int]] = {}
-    for number, problem in enumerate(problems):
-        groups.setdefault(problem.target.size, []).append(number)
-    for d, numbers in groups.items():
-        together = _blocks_at_once(d, torch.device(device))
-        for first in range(0, len(numbers), together):
-            here = numbers[first : first + together]
-            for place, filters in _search_group([problems[number] for number in here], search, device, threads):
-                yield here[place], filters
-
-
-def _blocks_at_once(d: int, where: torch.device) -> int:
-    free = torch.cuda.mem_get_info(where)[0] // _SHARE_OF_DEVICE if where.type == "cuda" else _ON_THE_CPU // 4
-    return max(1, min(_MOST_TOGETHER, free // (4 * most_tile_rows(d) * d)))
-
-
-def _search_group(
-    problems: Sequence[Problem], search: TiledSearch, device: str, threads: int | None
-) -> Generator[tuple[int, Filters], None, None]:
+    problems, device = share
     wide = [i for i, p in enumerate(problems) if is_wide(p.block) and search.takes(p.block.size // 2, p.target.size)]
     kept = {place: KeptNumbers() for place in wide}
-    large = _decide_large([problems[place] for place in wide], list(kept.values()), device)
+    large = _decide_large([problems[place] for place in wide], list(kept.values()), device, stop)
     begun = {
         place: Ordered(problems[place].block, *small, left, problems[place].block.size // 2)
         for place, (small, left) in zip(wide, large, strict=True)
@@ -76,15 +66,18 @@ def _search_group(
             begun[others[number]] = found
         else:
             yield others[number], found
-    decide_together([_main_stream(problems[place].block, item) for place, item in begun.items()], device)
+    decide_together([_main_stream(problems[place].block, item) for place, item in begun.items()], device, stop)
     ends = [(item, float(np.linalg.norm(problems[place].target)), kept.get(place)) for place, item in begun.items()]
     places = list(begun)
-    for number, filters in run_all(_finished, ends, threads):
-        yield places[number], filters
+    with closing(run_all(_finished, ends, threads)) as results:
+        for number, filters in results:
+            if stop is not None and stop.is_set():
+                raise CancelledError
+            yield places[number], filters
 
 
 def _decide_large(
-    problems: Sequence[Problem], kept: Sequence[KeptNumbers], device: str
+    problems: Sequence[Problem], kept: Sequence[KeptNumbers], device: str, stop: threading.Event | None
 ) -> list[tuple[tuple[Filters, npt.NDArray[np.float32]], FloatArray]]:
     """Decide the large filters of wide blocks; the small ones of each, in order, and what is left of its target."""
     if not problems:
@@ -102,7 +95,7 @@ def _decide_large(
         Stream(problem.block, tiles(place), residuals[place], lambda filters, keep, to=to: to.add(filters[keep]))  # type: ignore[misc]
         for place, (problem, to) in enumerate(zip(problems, kept, strict=True))
     ]
-    decide_together(streams, device)
+    decide_together(streams, device, stop)
     return [(by_falling_scale(parts), left) for parts, left in zip(small, residuals, strict=True)]
 
 

@@ -3,12 +3,15 @@
 Rows are drawn on the device and never leave it. A sign there comes from a float64 sum; where that is too near zero to
 foretell the compiled kernel's float32 sum, which depends on its order, that block's tile is decided by the kernel.
 Everything else is done in the kernel's own order, so no setting of the device, TF32 or another, plays a part.
+`triton_pursuit` does it all in one kernel, where the environment's SSLTH_TRITON asks for it.
 """
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +21,13 @@ from torch import Tensor
 
 from sslth.cnn.random_layer import Block
 from sslth.cnn.torch_weights import draw_many_rows
+from sslth.cnn.triton_draw import is_wanted
+from sslth.cnn.triton_pursuit import LARGEST_DIMENSION, sign_tiles_drawn
 from sslth.errors import DeviceLostError
 from sslth.subset_sum.kernels.sign_tile import sign_tile
 from sslth.subset_sum.random_weights import Part, counter_word
 
-__all__ = ["Stream", "decide_together", "sign_tiles"]
+__all__ = ["Stream", "decide_together", "device_lost", "sign_tiles"]
 
 Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
@@ -54,7 +59,7 @@ class Stream:
     decided: Callable[[Filters, Bools], object]
 
 
-def decide_together(streams: Sequence[Stream], device: str) -> None:
+def decide_together(streams: Sequence[Stream], device: str, stop: threading.Event | None = None) -> None:
     """Sign pursuit over all streams, tile by tile side by side; all blocks have the same dimension.
 
     Without memory on the device fewer blocks go side by side, which is said once and changes nothing.
@@ -63,6 +68,8 @@ def decide_together(streams: Sequence[Stream], device: str) -> None:
     ------
     DeviceLostError
         If the device fails.
+    CancelledError
+        As soon as `stop` is set.
     """
     where = torch.device(device)
     at_once = max(1, len(streams))
@@ -70,6 +77,8 @@ def decide_together(streams: Sequence[Stream], device: str) -> None:
         coming = [(stream, tile) for stream in streams if (tile := next(stream.tiles, None)) is not None]
         if not coming:
             return
+        if stop is not None and stop.is_set():
+            raise CancelledError
         start = 0
         while start < len(coming):
             part = coming[start : start + at_once]
@@ -88,14 +97,19 @@ def decide_together(streams: Sequence[Stream], device: str) -> None:
             except RuntimeError as error:
                 if where.type == "cpu":
                     raise
-                said = " ".join(str(error).split())[:100]
-                raise DeviceLostError(
-                    f"the device {device} failed ({said}); finished blocks are kept, so give the same command again"
-                ) from error
+                raise device_lost(device, error) from error
             for (stream, (filters, _)), (keep, residual) in zip(part, found, strict=True):
                 stream.residual[...] = residual
                 stream.decided(filters, keep)
             start += len(part)
+
+
+def device_lost(device: str, error: Exception) -> DeviceLostError:
+    """What the user reads when a device has failed."""
+    said = " ".join(str(error).split())[:100]
+    return DeviceLostError(
+        f"the device {device} failed ({said}); finished blocks are kept, so give the same command again"
+    )
 
 
 def _decide(
@@ -107,18 +121,23 @@ def _decide(
     scales = np.zeros((len(tiles), size))
     for place, (_, lengths) in enumerate(tiles):
         scales[place, : lengths.size] = lengths
-    rows = _draw([stream.block for stream in streams], [filters for filters, _ in tiles], size, where)
+    blocks, filters_of = [stream.block for stream in streams], [filters for filters, _ in tiles]
     before = np.stack([stream.residual for stream in streams])
-    keep, after, unsure = sign_tiles(
-        rows, torch.from_numpy(scales).to(where), torch.tensor(counts, device=where), torch.from_numpy(before).to(where)
-    )
+    d = before.shape[1]
+    rest = torch.from_numpy(scales).to(where), torch.tensor(counts, device=where), torch.from_numpy(before).to(where)
+    if is_wanted(where) and d <= LARGEST_DIMENSION and all(map(_is_drawn, blocks)):
+        counters = _counters(blocks, filters_of, size, where)
+        keep, after, unsure = sign_tiles_drawn(blocks[0].seed, *counters, *rest, _margin(d))
+    else:
+        keep, after, unsure = sign_tiles(_draw(blocks, filters_of, size, where), *rest)
     keeps, residuals = keep.cpu().numpy(), after.cpu().numpy()
     found = []
     for place, (count, doubtful) in enumerate(zip(counts, unsure.tolist(), strict=True)):
         kept, residual = keeps[place, :count], residuals[place]
         if doubtful:
             kept, residual = np.empty(count, dtype=np.bool_), before[place].copy()
-            here = rows[place, :count].cpu().numpy()
+            here = np.empty((count, d), dtype=np.float32)
+            blocks[place].fill(filters_of[place], here)
             sign_tile(here, scales[place, :count], residual, kept, np.empty(count), np.empty(residual.size))
         found.append((kept, residual))
     return found
@@ -131,29 +150,44 @@ def _draw(blocks: Sequence[Block], filters: Sequence[Filters], size: int, where:
     step = max(1, (_DRAWN_ON_THE_CPU if where.type == "cpu" else _DRAWN_AT_ONCE) // (size * (-(-d // 4) * 4)))
     for first in range(0, len(blocks), step):
         some = range(first, min(len(blocks), first + step))
-        drawn = [place for place in some if blocks[place].layer.law in ("normal", "kaiming")]
+        drawn = [place for place in some if _is_drawn(blocks[place])]
         for place in set(some) - set(drawn):  # another law, or the reader's own weights: the block knows
             here = np.empty((filters[place].size, d), dtype=np.float32)
             blocks[place].fill(filters[place], here)
             rows[place, : len(here)] = torch.from_numpy(here).to(where)
         if not drawn:
             continue
-        numbers = np.zeros((len(drawn), size), dtype=np.int64)
-        for i, place in enumerate(drawn):
-            numbers[i, : filters[place].size] = filters[place]
-        words = [counter_word(blocks[place].layer.index, _part(blocks[place])) for place in drawn]
-        channels = [blocks[place].channel for place in drawn]
-        made = draw_many_rows(
-            blocks[drawn[0]].seed,
-            torch.tensor(words, device=where),
-            torch.tensor(channels, device=where),
-            torch.from_numpy(numbers).to(where),
-            d,
-        )
+        counters = _counters([blocks[place] for place in drawn], [filters[place] for place in drawn], size, where)
+        made = draw_many_rows(blocks[drawn[0]].seed, *counters, d)
         for i, place in enumerate(drawn):
             count = filters[place].size
             rows[place, :count] = made[i, :count]
     return rows
+
+
+def _is_drawn(block: Block) -> bool:
+    return block.layer.law in ("normal", "kaiming")
+
+
+def _counters(
+    blocks: Sequence[Block], filters: Sequence[Filters], size: int, where: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Words int64[b], channels int64[b] and filters int64[b, size], zeros behind the last one."""
+    numbers = np.zeros((len(blocks), size), dtype=np.int64)
+    for place, here in enumerate(filters):
+        numbers[place, : here.size] = here
+    words = [counter_word(block.layer.index, _part(block)) for block in blocks]
+    channels = [block.channel for block in blocks]
+    return (
+        torch.tensor(words, device=where),
+        torch.tensor(channels, device=where),
+        torch.from_numpy(numbers).to(where),
+    )
+
+
+def _margin(d: int) -> float:
+    """What float32 sums of d products can differ by, relative to the sum of their magnitudes."""
+    return (d / _LANES + 22) * _UNIT  # of sixteen lanes, their tree, and at most fifteen entries behind them
 
 
 def _part(block: Block) -> Part:
@@ -190,7 +224,7 @@ def sign_tiles(rows: Tensor, scales: Tensor, counts: Tensor, residual: Tensor) -
     steps = half.to(torch.float32)
     keep = torch.zeros((blocks, k), dtype=torch.bool, device=rows.device)
     unsure = torch.zeros(blocks, dtype=torch.bool, device=rows.device)
-    margin = (d / _LANES + 22) * _UNIT  # of sixteen lanes, their tree, and at most fifteen entries behind them
+    margin = _margin(d)
     for i in range(k):
         row = rows[:, i]
         products = left.double() * row.double()  # exact

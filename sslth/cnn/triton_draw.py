@@ -1,13 +1,14 @@
 """Random rows by one Triton kernel: the words and normals of `torch_weights`, made in registers, stored once.
 
-Not yet run on a GPU, nor in Triton's interpreter: its arithmetic was checked bit for bit with arrays in the place of
-Triton's tensors, which says nothing about Triton's compiler. So it is off unless the environment's SSLTH_TRITON is 1.
+Run in Triton's interpreter, bit for bit, and compiled, without a fused multiply-add; not yet run on a GPU. So it is off
+unless the environment's SSLTH_TRITON is 1.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -22,13 +23,25 @@ try:
 except ImportError:  # an extra: `is_wanted` says so
     triton = tl = None
 
-__all__ = ["draw_many_rows", "is_wanted"]
+__all__ = [
+    "OPTIONS",
+    "SWITCH",
+    "draw_many_rows",
+    "is_installed",
+    "is_wanted",
+    "jit",
+    "normals_of",
+    "on_device",
+    "philox",
+]
 
-_SWITCH = "SSLTH_TRITON"
+SWITCH = "SSLTH_TRITON"
 _BLOCK = 256  # counters a program, four normals each
+OPTIONS = {"enable_fp_fusion": False}  # else Triton makes fused multiply-adds, which round differently
 
 
-def _jit(function: Callable[..., Any]) -> Any:
+def jit(function: Callable[..., Any]) -> Any:
+    """A Triton kernel, or a part of one; the function itself where Triton is not installed."""
     return function if triton is None else triton.jit(function)
 
 
@@ -48,6 +61,16 @@ B0, B1, B2, B3, B4, B5, B6, B7, B8, B9 = (_constant(float(c)) for c in (
 ))  # fmt: skip
 
 
+def is_installed() -> bool:
+    """Whether the package triton is there; it need not find a GPU."""
+    return triton is not None
+
+
+def on_device(where: torch.device) -> AbstractContextManager[object]:
+    """Where kernels are launched meanwhile: Triton takes the current device, wherever the arguments are."""
+    return torch.cuda.device(where) if where.type == "cuda" else nullcontext()
+
+
 def is_wanted(where: torch.device) -> bool:
     """Whether rows on this device are drawn by the kernel: SSLTH_TRITON is 1, and it is an NVIDIA or AMD GPU.
 
@@ -56,10 +79,10 @@ def is_wanted(where: torch.device) -> bool:
     InvalidInputError
         If it is wanted and Triton is not installed.
     """
-    if where.type != "cuda" or os.environ.get(_SWITCH) != "1":
+    if where.type != "cuda" or os.environ.get(SWITCH) != "1":
         return False
-    if triton is None:
-        raise InvalidInputError(f"{_SWITCH} is 1, but the package triton is not installed; unset it, or install triton")
+    if not is_installed():
+        raise InvalidInputError(f"{SWITCH} is 1, but the package triton is not installed; unset it, or install triton")
     return True
 
 
@@ -76,12 +99,12 @@ def draw_many_rows(seed: int, words: Tensor, channels: Tensor, filters: Tensor, 
     if total:
         programs = -(-total // _BLOCK)
         arguments = (key, words.contiguous(), channels.contiguous(), filters.contiguous(), rows)
-        # with fp fusion Triton makes fused multiply-adds, which round differently
-        _draw[(programs,)](*arguments, filters.shape[1], d, groups, total, BLOCK=_BLOCK, enable_fp_fusion=False)
+        with on_device(where):
+            _draw[(programs,)](*arguments, filters.shape[1], d, groups, total, BLOCK=_BLOCK, **OPTIONS)
     return rows
 
 
-@_jit
+@jit
 def _draw(key, words, channels, filters, rows, k, d, groups, total, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """Four entries of a row for each of BLOCK counters."""
     item = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -95,6 +118,18 @@ def _draw(key, words, channels, filters, rows, k, d, groups, total, BLOCK: tl.co
     c3 = tl.load(words + block, mask=inside, other=0).to(tl.uint32)
     k0 = tl.load(key).to(tl.uint32)
     k1 = tl.load(key + 1).to(tl.uint32)
+    c0, c1, c2, c3 = philox(c0, c1, c2, c3, k0, k1)
+    entry = group * 4
+    place = rows + row * d + entry
+    tl.store(place, normals_of(c0), mask=inside & (entry < d))
+    tl.store(place + 1, normals_of(c1), mask=inside & (entry + 1 < d))
+    tl.store(place + 2, normals_of(c2), mask=inside & (entry + 2 < d))
+    tl.store(place + 3, normals_of(c3), mask=inside & (entry + 3 < d))
+
+
+@jit
+def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    """Philox4x32-10 of blocks of uint32."""
     for _ in tl.static_range(10):
         product_0 = c0.to(tl.uint64) * 0xD2511F53
         product_1 = c2.to(tl.uint64) * 0xCD9E8D57
@@ -104,16 +139,11 @@ def _draw(key, words, channels, filters, rows, k, d, groups, total, BLOCK: tl.co
         c3 = product_0.to(tl.uint32)
         k0 = k0 + 0x9E3779B9
         k1 = k1 + 0xBB67AE85
-    entry = group * 4
-    place = rows + row * d + entry
-    tl.store(place, _normal(c0), mask=inside & (entry < d))
-    tl.store(place + 1, _normal(c1), mask=inside & (entry + 1 < d))
-    tl.store(place + 2, _normal(c2), mask=inside & (entry + 2 < d))
-    tl.store(place + 3, _normal(c3), mask=inside & (entry + 3 < d))
+    return c0, c1, c2, c3
 
 
-@_jit
-def _normal(word):  # type: ignore[no-untyped-def]
+@jit
+def normals_of(word):  # type: ignore[no-untyped-def]
     """`normal.word_to_normal` of a block of uint32."""
     high = (((word >> 16) & 0x7FFF) | 0x43800000).to(tl.float32, bitcast=True)
     low = ((word & 0xFFFF) | 0x3B800001).to(tl.float32, bitcast=True)

@@ -11,6 +11,7 @@ import torch
 
 from benchmarks import gpu_checks
 from benchmarks.gpu_speed import search_speed
+from sslth.cnn import triton_draw
 
 CPU = torch.device("cpu", 0)
 TINY = replace(gpu_checks.SMALL, weights=300, width=60, starts=4, steps=3, inputs=40, blocks=2, rows=400)
@@ -56,6 +57,29 @@ def test_one_wrong_bit_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     row = gpu_checks.check_golden_weights(CPU, TINY)
     assert row["passed"] is False
     assert row["says"].startswith("1 of 21,600")
+
+
+@pytest.mark.parametrize(("spoilt", "passed"), [(0, True), (3, False)])
+def test_rows_by_triton_are_compared_and_timed(spoilt: int, passed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel itself is tested elsewhere; here it is what the torch path makes, or that with wrong entries."""
+
+    def rows_of(*given: object) -> torch.Tensor:
+        rows = gpu_checks.draw_many_rows(*given)  # type: ignore[arg-type]
+        rows[0, 7, :spoilt] += 1
+        return rows
+
+    monkeypatch.setattr(triton_draw, "triton", object())
+    monkeypatch.setattr(triton_draw, "draw_many_rows", rows_of)
+    row, searched = gpu_checks.check_triton(CPU, TINY)
+    assert row["passed"] is passed
+    assert row["says"].startswith(f"{spoilt} of 21,600")
+    assert row["value"] > 0
+    assert searched["name"] == "search by Triton"
+    assert searched["passed"] is True
+    monkeypatch.setattr(triton_draw, "triton", None)
+    (row,) = gpu_checks.check_triton(CPU, TINY)
+    assert row["passed"] is None
+    assert "not installed" in row["says"]
 
 
 def test_other_bytes_fail(monkeypatch: pytest.MonkeyPatch) -> None:

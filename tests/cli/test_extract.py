@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 
 import sslth
 from sslth.cli.main import main
+from sslth.cnn import torch_search
+from sslth.cnn.block_store import BlockStore
 from sslth.errors import DeviceLostError
 from sslth.networks.small_cnn import small_cnn
 
@@ -78,6 +80,31 @@ def test_a_device_that_fails_is_status_1_and_one_line(
     assert err.count("\n") == 1
     assert (tmp_path / "out" / "blocks.db").is_file()
     assert run(weights, tmp_path / "out", "--quiet") == 0
+
+
+def test_one_of_two_gpus_that_fails_is_status_1(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GPUs that are not there: one decides its blocks on the CPU and keeps them, the other one fails at once."""
+    usual = torch_search._decide
+
+    def decide(streams: list[torch_search.Stream], tiles: list[object], where: torch.device) -> object:
+        if where.index == 1:
+            raise torch.AcceleratorError("CUDA error: device lost")
+        return usual(streams, tiles, torch.device("cpu"))  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "device_count", lambda: 2)
+        patch.setattr(torch.cuda, "mem_get_info", lambda _where: (2**30, 2**30))
+        patch.setattr(torch_search, "_decide", decide)
+        patch.setattr("sslth.cnn.prepared.resolve_device", lambda _name: torch.device("cpu"))
+        assert run(weights, tmp_path / "out", "--quiet", "--device", "cuda", "--width", "512") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("sslth: the device cuda:1 failed (CUDA error: device lost)")
+    assert "give the same command again" in err
+    assert err.count("\n") == 1
+    with BlockStore(tmp_path / "out" / "blocks.db") as store:
+        assert len(store) > 0
 
 
 def test_a_width_may_be_written_as_a_power_of_ten(weights: Path, tmp_path: Path) -> None:
