@@ -77,6 +77,7 @@ def layer_counts(
     >>> sum(layer_counts(shapes, 0.05, "erdos_renyi_kernel").values())
     2510
     """
+    check_on_empty(on_empty)
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     total = total_count(sum(sizes.values()), keep)
     wanted = _shares(shapes, sizes, total, budget)
@@ -89,6 +90,18 @@ def layer_counts(
                 counts[name] += 1
                 missing -= 1
     return _without_empty(counts, total, on_empty)
+
+
+def check_on_empty(on_empty: str) -> None:
+    """Refuse what is no way to treat a layer that would keep nothing.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is neither "refuse" nor "keep_one".
+    """
+    if on_empty not in ("refuse", "keep_one"):
+        raise InvalidInputError(f"on_empty is {on_empty!r}; choose 'refuse' or 'keep_one'")
 
 
 def _shares(

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from sslth.data.splits import Examples, Splits
+from sslth.mining.kept import holding_zeros
 from sslth.mining.masks import Mask
-from sslth.mining.parametrized import Masked, attach, detach, masked, slots_of
+from sslth.mining.parametrized import masked, slots_of
 from sslth.mining.training import Loop, Training, accuracy, train
 
 __all__ = ["accuracies_under", "finetune", "reestimate"]
@@ -35,13 +36,12 @@ def finetune(
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     """Train the kept entries, and what is not masked, from the weights `start`; the test part is not looked at.
 
-    Returns the network with zeros where nothing is kept, without parametrizations, and the history.
+    Returns the network with zeros where nothing is kept, and the history.
     """
     network = copy.deepcopy(template)
     network.load_state_dict(dict(start))
     network.to(device)
-    slots = slots_of(network, mask)
-    attach(slots.values(), {name: Masked(mask[name].to(device)) for name in slots})
+    hooks = holding_zeros(slots_of(network, mask), mask, training)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     history = train(
         network,
@@ -53,11 +53,11 @@ def finetune(
         epochs=epochs,
         seed=seed,
         device=device,
+        hooks=hooks,
         restore=restore,
         checkpoint=checkpoint,
         progress=progress,
     )
-    detach(slots.values(), bake=True)
     return network.eval(), history
 
 

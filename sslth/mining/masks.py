@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sslth.errors import InvalidInputError
 from sslth.mining.seeds import generator
-from sslth.mining.selection import top_k
 from sslth.mining.tensor_files import read_tensors, write_tensors
+from sslth.mining.top_k import top_k
 
 __all__ = ["Mask"]
 

@@ -5,60 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sslth.errors import InvalidInputError
-from sslth.mining.budgets import layer_counts, total_count
-from sslth.mining.diverged import DivergedError
+from sslth.mining.budgets import check_on_empty, layer_counts, total_count
 from sslth.mining.seeds import generator
+from sslth.mining.top_k import top_k
 
-__all__ = ["choose", "top_k"]
-
-
-def top_k(scores: Tensor, k: int) -> Tensor:
-    """bool of the shape of `scores`, True for exactly k highest; among equal scores the first ones.
-
-    Selects by the k-th highest score instead of sorting: O(entries) time.
-
-    Raises
-    ------
-    InvalidInputError
-        If k is outside [0, entries].
-    DivergedError
-        If a score is NaN.
-
-    Examples
-    --------
-    >>> top_k(torch.tensor([3.0, 1.0, 2.0, 2.0]), 2)
-    tensor([ True, False,  True, False])
-    """
-    flat = scores.detach().flatten()
-    size = flat.numel()
-    if not 0 <= k <= size:
-        raise InvalidInputError(f"cannot keep {k} of {size} entries")
-    if size and bool(flat.max().isnan()):  # a NaN is the maximum
-        raise DivergedError("a score is NaN; lower the learning rate (the last good checkpoint is kept)")
-    if k == 0:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    if k == size:
-        return torch.ones_like(scores, dtype=torch.bool)
-    threshold = _kth_highest(flat, k)
-    chosen = flat >= threshold
-    extra = int(chosen.count_nonzero()) - k
-    if extra:
-        equal = (flat == threshold).nonzero().flatten()
-        chosen[equal[len(equal) - extra :]] = False
-    return chosen.reshape(scores.shape)
-
-
-def _kth_highest(flat: Tensor, k: int) -> Tensor:
-    place = flat.numel() - k
-    if flat.device.type == "cpu" and flat.dtype in (torch.float32, torch.float64):
-        # numpy partitions with vector instructions where there are any: 5 to 20 times as fast as kthvalue
-        return torch.from_numpy(np.partition(flat.numpy(), place)[place : place + 1])
-    return flat.kthvalue(place + 1).values
+__all__ = ["choose"]
 
 
 def choose(
@@ -93,8 +48,7 @@ def choose(
     InvalidInputError
         If a layer would be empty and that is refused; the message names it.
     """
-    if on_empty not in ("refuse", "keep_one"):
-        raise InvalidInputError(f"on_empty is {on_empty!r}; choose 'refuse' or 'keep_one'")
+    check_on_empty(on_empty)
     ranked = {name: values.detach() for name, values in scores.items()}
     if allowed is not None:
         ranked = {name: values.masked_fill(~allowed[name], -torch.inf) for name, values in ranked.items()}

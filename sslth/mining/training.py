@@ -87,7 +87,7 @@ class Hooks:
     """What a method adds to the loop; every one may be left out."""
 
     before_forward: Callable[[], object] | None = None
-    penalty: Callable[[], Tensor] | None = None
+    after_backward: Callable[[], Tensor | None] | None = None  # may change gradients; returns what the loss gains by it
     after_step: Callable[[int, int], object] | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None  # in place of the objective of `Training`
     notes: Callable[[], dict[str, Any]] | None = None
@@ -204,14 +204,14 @@ def _epoch(
                 loss = hooks.loss(loop.network(inputs), labels)
             else:
                 loss = batch_loss(loop.network, inputs, labels, training, mixing)
-        if hooks.penalty is not None:
-            loss = loss + hooks.penalty()
         torch.autograd.backward(loss)
+        loss = loss.detach()
+        more = hooks.after_backward() if hooks.after_backward is not None else None
         loop.optimizer.step()
         loop.scheduler.step()
         if hooks.after_step is not None:
             hooks.after_step(loop.epoch * steps + number + 1, total)
-        summed += loss.detach()
+        summed += loss if more is None else loss + more
     return float(summed) / here
 
 

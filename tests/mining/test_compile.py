@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslth.mining.masks import Mask
-from sslth.mining.parametrized import Masked, Scored, attach
+from sslth.mining.parametrized import Masked, attach
 from sslth.mining.scope import Scope, masked_slots
+from sslth.mining.scores import Gate, Scores
 from sslth.mining.selection import choose
 
 # what the default backend does to the graph differs from this one in kernels alone, and takes a C++ compiler a minute
@@ -39,23 +40,24 @@ def with_mask(network: nn.Module) -> Mask:
     return mask
 
 
-def with_scores(network: nn.Module) -> list[Scored]:
+def with_scores(network: nn.Module) -> Scores:
     slots = masked_slots(network, Scope())
+    for slot in slots.values():
+        slot.parameter.requires_grad_(False)
     generator = torch.Generator().manual_seed(1)
-    parts = {
-        name: Scored(torch.rand(slot.parameter.shape, generator=generator), absolute=True)
-        for name, slot in slots.items()
-    }
-    for name, kept in choose({name: part.ranking for name, part in parts.items()}, 0.3, "uniform", "keep_one").items():
-        parts[name].hard.copy_(kept)
-    attach(slots.values(), parts)
-    return list(parts.values())
+    start = {name: torch.rand(slot.parameter.shape, generator=generator) for name, slot in slots.items()}
+    scores = Scores(slots, start, absolute=True)
+    for name, kept in choose(scores.rank(), 0.3, "uniform", "keep_one").items():
+        scores.hard_by_name[name].copy_(kept)
+    scores.gate()
+    return scores
 
 
 def gradients(network: nn.Module, call: Callable[[Tensor], Tensor], labels: Tensor) -> tuple[Tensor, list[Tensor]]:
     inputs = torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(2))
     outputs = call(inputs)
-    wanted = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    wanted: list[Tensor] = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    wanted += [module.gated for module in network.modules() if isinstance(module, Gate)]
     return outputs.detach(), list(torch.autograd.grad(F.cross_entropy(outputs, labels), wanted))
 
 
@@ -99,15 +101,30 @@ def test_training_a_compiled_model_leaves_the_zeros(mlp: Callable[[], nn.Module]
 
 
 def test_a_new_mask_is_seen_without_compiling_again(mlp: Callable[[], nn.Module]) -> None:
-    """Scores bring `hard` up to date before each step: the compiled code must read it, not have it built in."""
+    """Scores bring the gates up to date before each step: the compiled code must read them, not have them built in."""
     network = built(mlp).eval()
-    parts = with_scores(network)
+    scores = with_scores(network)
     inputs = torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(2))
     compiled = torch.compile(network, backend=BACKEND, fullgraph=True)
     before = compiled(inputs).detach()
-    for part in parts:
-        part.hard.copy_(1.0 - part.hard)
+    scores.hard.copy_(1.0 - scores.hard)
+    scores.gate()
     with torch._dynamo.config.patch(error_on_recompile=True):
         after = compiled(inputs)
     torch.testing.assert_close(after, network(inputs))
     assert not torch.allclose(after, before)
+
+
+def test_scores_are_trained_through_a_compiled_model(mlp: Callable[[], nn.Module]) -> None:
+    network = built(mlp).eval()
+    scores = with_scores(network)
+    labels = torch.arange(8) % 3
+    inputs = torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(2))
+    found = []
+    for call in (network, torch.compile(network, backend=BACKEND, fullgraph=True)):
+        torch.autograd.backward(F.cross_entropy(call(inputs), labels))
+        scores.collect()
+        assert scores.vector.grad is not None
+        found.append(scores.vector.grad.clone())
+    assert bool(found[0].any())
+    torch.testing.assert_close(found[1], found[0])

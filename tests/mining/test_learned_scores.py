@@ -13,22 +13,10 @@ from torch import nn
 from sslth.data.splits import Examples, Splits
 from sslth.errors import InvalidInputError
 from sslth.mining import EdgePopup, GemMiner, Scope, Snip, SynFlow, mine
-from sslth.mining.parametrized import Scored
 from sslth.mining.run import Run
 from sslth.mining.scope import masked_slots
 
 Build = Callable[[], nn.Module]
-
-
-def test_gradient_goes_straight_through() -> None:
-    part = Scored(torch.tensor([[0.5, -2.0]]), absolute=True)
-    part.hard.copy_(torch.tensor([[0.0, 1.0]]))
-    weight = torch.tensor([[3.0, 5.0]])
-    gated = part(weight)
-    assert gated.tolist() == [[0.0, 5.0]]
-    gated.sum().backward()
-    assert part.scores.grad is not None
-    assert part.scores.grad.tolist() == [[3.0, -5.0]]  # weight times the sign of the score
 
 
 @pytest.mark.parametrize("budget", ["uniform", "global"])

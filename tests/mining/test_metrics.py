@@ -90,9 +90,11 @@ def test_equal_width_bins_as_counted_by_hand(bins: int) -> None:
     assert diagram.right.sum() / 400 == accuracy(rows, labels)
 
 
-def test_bins_are_closed_on_the_right() -> None:
-    rows = np.array([[0.6, 0.4], [0.6000001, 0.3999999], [1.0, 0.0], [0.5, 0.5]])
+def test_bins_are_closed_on_the_left() -> None:
+    """As torchmetrics has them, so that the diagram shows the error that is printed beside it."""
+    rows = np.array([[0.6, 0.4], [0.5999999, 0.4000001], [1.0, 0.0], [0.5, 0.5]])
     assert reliability(rows, np.zeros(4, dtype=int), 5).counts.tolist() == [0, 0, 2, 1, 1]
+    assert reliability(rows, np.zeros(4, dtype=int), 1).counts.tolist() == [4]
 
 
 def test_equal_mass_bins_as_grouped_by_hand() -> None:

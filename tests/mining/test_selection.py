@@ -10,7 +10,8 @@ import torch
 from sslth.errors import InvalidInputError
 from sslth.mining import DivergedError
 from sslth.mining.budgets import BUDGETS, layer_counts, total_count
-from sslth.mining.selection import choose, top_k
+from sslth.mining.selection import choose
+from sslth.mining.top_k import top_k
 
 SHAPES = {"a": (300, 64), "b": (100, 300), "c": (10, 100)}
 

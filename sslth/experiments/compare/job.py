@@ -21,6 +21,7 @@ from sslth.experiments.compare.table import Results, choices_json, table_json
 from sslth.experiments.compare.ways import WAYS, TrainingEffort, cells_of, robust_keep
 from sslth.experiments.grid import Progress, run_grid
 from sslth.experiments.store import Store
+from sslth.mining.metrics.library import classification
 from sslth.mining.search import mine
 from sslth.subset_sum.files import write_bytes
 
@@ -68,6 +69,7 @@ def run_comparison(
         raise InvalidInputError(f"--seeds is {seeds}; an interval needs at least {_FEWEST_SEEDS}, and 5 are better")
     if jobs < 1:
         raise InvalidInputError(f"--jobs is {jobs}; it must be at least 1")
+    classification()  # a missing package is told now, not after the first training
     splits = load_splits(data)
     mine(lambda: network_for(arch, splits), splits, "random", keep=keep, epochs=0, on_empty="keep_one", device="cpu")
     cells = cells_of(ways, keep, seeds, effort, data, splits.fingerprint(), arch)

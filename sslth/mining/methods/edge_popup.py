@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sslth.errors import InvalidInputError
+from sslth.mining.budgets import layer_counts
 from sslth.mining.masks import Mask
-from sslth.mining.parametrized import Scored, attach, detach, slots_of
+from sslth.mining.parametrized import slots_of
 from sslth.mining.run import Found, Run
 from sslth.mining.scope import Slot
+from sslth.mining.scores import Scores
 from sslth.mining.seeds import generator
 from sslth.mining.selection import choose
+from sslth.mining.top_k import MovingTopK
 from sslth.mining.training import Hooks, Training
 
 __all__ = ["EdgePopup"]
@@ -60,38 +63,58 @@ class EdgePopup:
 
     def search(self, run: Run) -> Found:
         """Train the scores for the run's epochs."""
-        slots = _filters(run.slots) if self.structured else run.slots
+        search = PopupSearch(self, run)
+        run.train([search.scores.vector, *run.along()], self.training, phase="scores", hooks=search.hooks)
+        return search.found()
+
+
+class PopupSearch:
+    """One search: gated weights on the network of a run, and the top k that a step begins with."""
+
+    def __init__(self, method: EdgePopup, run: Run) -> None:
+        self.method, self.run = method, run
+        self._slots = _filters(run.slots) if method.structured else run.slots
         run.freeze()
-        parts: dict[str, Scored] = {}
-        for name, slot in slots.items():
+        start = {}
+        for name, slot in self._slots.items():
             shape = tuple(slot.parameter.shape)
-            if self.structured:
+            if method.structured:
                 shape = tuple(side if place == slot.filter_dim else 1 for place, side in enumerate(shape))
             bound = 1 / math.sqrt(slot.fan_in)
-            drawn = torch.rand(shape, generator=generator(run.seed, "scores", name))
-            parts[name] = Scored(bound * (2 * drawn - 1), absolute=True).to(run.device)
-        biases = _biases(run.network, slots) if self.structured else {}
-        attach(slots.values(), parts)
-        attach(biases.values(), {bias.name: parts[name] for name, bias in biases.items()})
-        kept: dict[str, Tensor] = {}
+            start[name] = bound * (2 * torch.rand(shape, generator=generator(run.seed, "scores", name)) - 1)
+        self._biases = _biases(run.network, self._slots) if method.structured else {}
+        self.scores = Scores(self._slots, start, absolute=True, along=self._biases)
+        shapes = {name: tuple(values.shape) for name, values in start.items()}
+        counts = layer_counts(shapes, run.keep, method.budget, run.on_empty) if method.budget != "global" else {}
+        ranking, hard = self.scores.rank(), self.scores.hard_by_name
+        self._cuts = [MovingTopK(ranking[name], hard[name], count) for name, count in counts.items()]
+        self._refresh()
 
-        def refresh() -> None:
-            ranking = {name: part.ranking for name, part in parts.items()}
-            for name, chosen in choose(ranking, run.keep, self.budget, run.on_empty).items():
-                kept[name] = chosen
-                parts[name].hard.copy_(chosen)
+    @property
+    def hooks(self) -> Hooks:
+        """The choice of the top k, and gradients straight through it."""
+        return Hooks(before_forward=self._refresh, after_backward=self.scores.collect)
 
-        refresh()
-        scores: list[nn.Parameter] = [part.scores for part in parts.values()]
-        run.train([*scores, *run.along()], self.training, phase="scores", hooks=Hooks(before_forward=refresh))
-        refresh()
-        detach([*slots.values(), *biases.values()], bake=False)
-        entries = {name: chosen.expand(slots[name].parameter.shape).cpu() for name, chosen in kept.items()}
-        ranked = {name: parts[name].ranking.expand(slot.parameter.shape).cpu() for name, slot in slots.items()}
-        for name, bias in biases.items():
+    def found(self) -> Found:
+        """The mask of the highest scores, with the network's weights left as they were."""
+        self._refresh()
+        self.scores.detach()
+        kept, ranking = self.scores.parts(self.scores.hard > 0), self.scores.rank()
+        entries = {name: kept[name].expand(slot.parameter.shape).cpu() for name, slot in self._slots.items()}
+        ranked = {name: ranking[name].expand(slot.parameter.shape).cpu() for name, slot in self._slots.items()}
+        for name, bias in self._biases.items():
             entries[bias.name] = kept[name].flatten().cpu()
-            ranked[bias.name] = parts[name].ranking.flatten().cpu()
+            ranked[bias.name] = ranking[name].flatten().cpu()
         return Found(Mask(entries), ranked)
+
+    def _refresh(self) -> None:
+        ranking = self.scores.rank()
+        for cut in self._cuts:
+            cut.update()
+        if not self._cuts:
+            for name, chosen in choose(ranking, self.run.keep, "global", self.run.on_empty).items():
+                self.scores.hard_by_name[name].copy_(chosen)
+        self.scores.gate()
 
 
 def _filters(slots: dict[str, Slot]) -> dict[str, Slot]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sslth.errors import InvalidInputError
 from sslth.mining.masks import Mask
-from sslth.mining.parametrized import Scored, attach, detach
 from sslth.mining.run import Found, Run
+from sslth.mining.scores import Scores
 from sslth.mining.seeds import generator, stream
 from sslth.mining.selection import choose
 from sslth.mining.training import Hooks, Training
@@ -22,26 +22,6 @@ __all__ = ["GemMiner"]
 # Rate and penalty: chosen on the validation part of the digits, for 20 epochs of 18 steps. For CIFAR-10, 150 epochs
 # of 391 steps, the authors used .1 and 1e-4.
 _SCORES = Training("SGD", 1.0, momentum=0.9)
-
-
-class _Gem(Scored):
-    """Scores of which some are frozen at 0. `rank` orders what is frozen by when and how low it was."""
-
-    alive: Tensor
-    rank: Tensor
-
-    def __init__(self, scores: Tensor) -> None:
-        super().__init__(scores, absolute=False)
-        self.register_buffer("alive", torch.ones_like(scores, dtype=torch.bool))
-        self.register_buffer("rank", torch.zeros_like(scores))
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """The weights whose scores are rounded to 1; no gradient reaches a frozen score."""
-        return weight * (self.hard + self.alive * (self.scores - self.scores.detach()))
-
-    def round_scores(self) -> None:
-        """Bring `hard` up to date."""
-        self.hard.copy_((self.scores.detach() >= 0.5) & self.alive)
 
 
 @dataclass(frozen=True)
@@ -88,70 +68,96 @@ class GemMiner:
 
     def search(self, run: Run) -> Found:
         """Train the scores for the run's epochs."""
+        search = GemSearch(self, run)
+        run.train([search.scores.vector, *run.along()], self.training, phase="scores", hooks=search.hooks)
+        return search.found()
+
+
+class GemSearch:
+    """One search: gated weights on the network of a run, and what a step on their scores adds to the training loop.
+
+    Gradients and momentum move frozen scores as well; the projection after the step puts them back to 0.
+    """
+
+    def __init__(self, method: GemMiner, run: Run) -> None:
         run.freeze()
-        parts = {
-            name: _Gem(torch.rand(slot.parameter.shape, generator=generator(run.seed, "scores", name))).to(run.device)
+        self.method, self.run = method, run
+        start = {
+            name: torch.rand(slot.parameter.shape, generator=generator(run.seed, "scores", name))
             for name, slot in run.slots.items()
         }
-        attach(run.slots.values(), parts)
+        self.scores = Scores(run.slots, start, absolute=False)
+        # 1 where a score may still rise, 0 where it is frozen; and of what is frozen, when and how low it was
+        self._ceiling = self.scores.remember("ceiling", torch.ones_like(self.scores.hard))
+        self._rank = self.scores.remember("rank", torch.zeros_like(self.scores.hard))
+        self._zero = torch.zeros((), device=run.device)
+        self._refresh()
 
-        def refresh() -> None:
-            for part in parts.values():
-                part.round_scores()
-
-        refresh()
-        hooks = Hooks(
-            before_forward=refresh,
-            penalty=lambda: self._penalty(parts),
-            after_step=lambda step, total: self._after_step(run, parts, step, total),
-            notes=lambda: _notes(parts),
+    @property
+    def hooks(self) -> Hooks:
+        """Rounding, the penalty, the projection, freezing when it is time, and notes for the history."""
+        return Hooks(
+            before_forward=self._refresh,
+            after_backward=self._after_backward,
+            after_step=self._after_step,
+            notes=self._notes,
         )
-        scores: list[nn.Parameter] = [part.scores for part in parts.values()]
-        run.train([*scores, *run.along()], self.training, phase="scores", hooks=hooks)
-        if run.epochs == 0:
-            self._freeze(run, parts, self.freezes)  # nothing was trained: random scores decide
-        refresh()
-        detach(run.slots.values(), bake=False)
-        mask = Mask({name: part.alive for name, part in parts.items()})
-        used = {name: part.hard.bool() for name, part in parts.items()}
-        ranked = {
-            name: torch.where(part.alive, self.freezes + part.scores.detach(), part.rank).cpu()
-            for name, part in parts.items()
-        }
-        return Found(mask, ranked, Mask(used))
 
-    def _penalty(self, parts: dict[str, _Gem]) -> Tensor:
-        squares = [((part.scores * part.alive) ** 2).sum() for part in parts.values()]
-        return self.penalty * torch.stack(squares).sum()
+    def found(self) -> Found:
+        """The mask of all that was never frozen, with the network's weights left as they were."""
+        if self.run.epochs == 0:
+            self._freeze(self.method.freezes)  # nothing was trained: random scores decide
+        self._refresh()
+        self.scores.detach()
+        alive = self._ceiling > 0
+        ranked = torch.where(alive, self.method.freezes + self.scores.vector.detach(), self._rank)
+        return Found(
+            Mask(self.scores.parts(alive)),
+            {name: values.cpu() for name, values in self.scores.parts(ranked).items()},
+            Mask(self.scores.parts(self.scores.hard > 0)),
+        )
 
-    def _after_step(self, run: Run, parts: dict[str, _Gem], step: int, total: int) -> None:
-        with torch.no_grad():
-            for part in parts.values():
-                part.scores.clamp_(0.0, 1.0).mul_(part.alive)  # momentum would move frozen scores
-        freezes = min(self.freezes, max(total - 1, 1))
+    def _refresh(self) -> None:
+        torch.ge(self.scores.vector.detach(), 0.5, out=self.scores.hard)  # what is frozen is 0
+        self.scores.gate()
+
+    @torch.no_grad()
+    def _after_backward(self) -> Tensor:
+        """Add the penalty, whose gradient is 2 * penalty * scores."""
+        scores, penalty = self.scores.vector, self.method.penalty
+        self.scores.collect()
+        assert scores.grad is not None
+        scores.grad.add_(scores, alpha=2.0 * penalty)
+        return penalty * torch.dot(scores, scores)
+
+    @torch.no_grad()
+    def _after_step(self, step: int, total: int) -> None:
+        torch.clamp(self.scores.vector, self._zero, self._ceiling, out=self.scores.vector)
+        freezes = min(self.method.freezes, max(total - 1, 1))
         before, now = (min(freezes, (freezes + 1) * s // total) for s in (step - 1, step))
         if now > before:
             # a short run freezes less often, but ends on the same share
-            self._freeze(run, parts, round(self.freezes * now / freezes))
+            self._freeze(round(self.method.freezes * now / freezes))
 
-    def _freeze(self, run: Run, parts: dict[str, _Gem], number: int) -> None:
-        alive = {name: part.alive for name, part in parts.items()}
-        scores = {name: part.scores.detach() for name, part in parts.items()}
-        fraction = number / self.freezes
+    @torch.no_grad()
+    def _freeze(self, number: int) -> None:
+        run, method, scores = self.run, self.method, self.scores.vector
+        alive = self._ceiling > 0
+        fraction = number / method.freezes
         ties = stream(run.seed, "freeze", number)  # many scores end at exactly 1
-        chosen = choose(scores, run.keep, self.budget, run.on_empty, allowed=alive, fraction=fraction, ties=ties)
-        with torch.no_grad():
-            for name, part in parts.items():
-                gone = part.alive & ~chosen[name]
-                # halved, so that what went at a later freeze, or never, ranks higher for certain
-                part.rank.copy_(torch.where(gone, number - 1 + part.scores / 2, part.rank))
-                part.alive.copy_(chosen[name])
-                part.scores.mul_(chosen[name])
+        allowed = self.scores.parts(alive)
+        chosen = choose(
+            self.scores.by_name, run.keep, method.budget, run.on_empty, allowed=allowed, fraction=fraction, ties=ties
+        )
+        stay = torch.cat([chosen[name].flatten() for name in allowed])
+        # halved, so that what went at a later freeze, or never, ranks higher for certain
+        self._rank.copy_(torch.where(alive & ~stay, number - 1 + scores / 2, self._rank))
+        self._ceiling.copy_(stay)
+        scores.mul_(self._ceiling)
 
-
-def _notes(parts: dict[str, _Gem]) -> dict[str, Any]:
-    size = sum(part.alive.numel() for part in parts.values())
-    return {
-        "alive": sum(int(part.alive.sum()) for part in parts.values()) / size,
-        "rounded_up": sum(int(part.hard.sum()) for part in parts.values()) / size,
-    }
+    def _notes(self) -> dict[str, Any]:
+        size = len(self._ceiling)
+        return {
+            "alive": int(self._ceiling.count_nonzero()) / size,
+            "rounded_up": int(self.scores.hard.count_nonzero()) / size,
+        }

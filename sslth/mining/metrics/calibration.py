@@ -1,4 +1,7 @@
-"""Errors of probabilities: calibration in equal-width and equal-mass bins, Brier score, likelihood."""
+"""Errors of probabilities: calibration in equal-width and equal-mass bins, Brier score, likelihood.
+
+Accuracy and the calibration error in equal-width bins are torchmetrics', the others are not in it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from sslth.errors import InvalidInputError
 from sslth.mining.metrics.arrays import FloatArray, checked, confidences, labels_of
-from sslth.mining.metrics.reliability import reliability
+from sslth.mining.metrics.library import classification
 
 __all__ = [
     "METRICS",
@@ -27,16 +31,32 @@ Metric = Callable[[FloatArray, npt.NDArray[np.int64]], float | None]
 
 
 def accuracy(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """The share of rows whose highest probability is the label's; ties go to the first class."""
-    _, right, _ = confidences(probabilities, labels)
-    return float(right.mean())
+    """The share of rows whose highest probability is the label's; ties go to the first class.
+
+    The counts are those of torchmetrics' multi-class accuracy, divided in float64 where that divides in float32.
+
+    Examples
+    --------
+    >>> accuracy([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]], [0, 0, 0])
+    0.6666666666666666
+    """
+    rows = checked(probabilities)
+    predicted, true = torch.from_numpy(rows.argmax(axis=1)), torch.from_numpy(labels_of(labels, rows))
+    classes = max(rows.shape[1], 2)  # what it takes at least
+    counts = classification().multiclass_stat_scores(predicted, true, num_classes=classes, average="micro")
+    right, _, _, _, examples = counts.tolist()
+    return float(right / examples)
 
 
 def expected_calibration_error(probabilities: npt.ArrayLike, labels: npt.ArrayLike, bins: int = 15) -> float:
-    """The mean over examples of |accuracy - confidence| of the example's bin; bins (j/n, (j+1)/n] of equal width.
+    """The mean over examples of |accuracy - confidence| of the example's bin, in bins of equal width [GuoEtAl2017]_.
 
+    A bin is [j/n, (j+1)/n), closed on the left, and the last one holds 1 as well; Guo et al. close bins on the right.
     An estimate from few examples is too high: a calibrated predictor has about 0 only if every used bin holds many.
-    Source: [GuoEtAl2017]_.
+
+    It is torchmetrics' binary calibration error of the highest probability against "this class is right", which is
+    that of several classes and adds in float64, as the multi-class function does not. Confidences of 1 are given as the
+    number just below, since torchmetrics counts them apart; the result is rounded to 12 decimals for that reason.
 
     Parameters
     ----------
@@ -56,11 +76,16 @@ def expected_calibration_error(probabilities: npt.ArrayLike, labels: npt.ArrayLi
     >>> expected_calibration_error([[0.75, 0.25]] * 4, [0, 0, 1, 1])
     0.25
     """
-    return reliability(probabilities, labels, bins).error
+    if bins < 1:
+        raise InvalidInputError(f"bins is {bins}; at least 1 is needed")
+    confidence, right, _ = confidences(probabilities, labels)
+    below_one = torch.from_numpy(np.minimum(confidence, np.nextafter(1.0, 0.0)))
+    error = classification().binary_calibration_error(below_one, torch.from_numpy(right).long(), n_bins=bins, norm="l1")
+    return round(float(error), 12)
 
 
 def adaptive_calibration_error(probabilities: npt.ArrayLike, labels: npt.ArrayLike, bins: int = 15) -> float:
-    """The same in bins of equal mass: examples by confidence, in groups whose sizes differ by at most one.
+    """The same in bins of equal mass, our own: examples by confidence, in groups whose sizes differ by at most one.
 
     Among examples of equal confidence each counts as right by their common share, so that their order does not
     matter. With fewer examples than bins each is a bin.
@@ -143,7 +168,7 @@ def calibration_metrics(
 ) -> dict[str, float | None]:
     """Every metric of a table of functions (probabilities, labels) -> number, by its name.
 
-    `metrics` may hold other implementations, such as those of a metrics library.
+    `metrics` may hold other functions.
 
     Examples
     --------

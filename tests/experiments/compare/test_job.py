@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,14 @@ def test_a_small_comparison_of_real_tickets(tmp_path: Path, run: Callable[..., j
         == found.table
     )
     assert told == [(6, 6)]
+
+
+def test_a_missing_package_is_told_before_anything_is_made(
+    tmp_path: Path, calls: list[Any], run: Callable[..., job.Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("torchmetrics", "torchmetrics.functional"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InvalidInputError, match="pip install 'sslth"):
+        run("dense", out=tmp_path / "out")
+    assert calls == []
+    assert not (tmp_path / "out").exists()
