@@ -17,7 +17,9 @@ def certify(
     model: Annotated[
         Path, typer.Argument(help="State dict of the target network: .safetensors, or .pt (weights only).")
     ],
-    arch: Annotated[str, typer.Option(help="module:callable that builds the network without arguments.")],
+    arch: Annotated[
+        str, typer.Option(help="module:callable, or file.py:callable, that builds the network without arguments.")
+    ],
     low: Annotated[
         str | None, typer.Option(help="Lower end of the box, a number or .npy; the ticket's own if not given.")
     ] = None,

@@ -24,7 +24,8 @@ def compare(
         str, typer.Option(help="digits, mnist1d, an .npz file, or a folder of IDX, CIFAR or image files.")
     ] = "digits",
     arch: Annotated[
-        str | None, typer.Option(help="module:callable that builds the network; LeNet-300-100 if not given.")
+        str | None,
+        typer.Option(help="module:callable, or file.py:callable, that builds the network; LeNet-300-100 if not given."),
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Worker processes; one a core if not given.")] = None,
     out: Annotated[

@@ -28,7 +28,9 @@ def extract(
     model: Annotated[
         Path, typer.Argument(help="State dict of the trained network: .safetensors, or .pt (weights only).")
     ],
-    arch: Annotated[str, typer.Option(help="module:callable that builds the network without arguments.")],
+    arch: Annotated[
+        str, typer.Option(help="module:callable, or file.py:callable, that builds the network without arguments.")
+    ],
     input_shape: Annotated[
         list[str], typer.Option(help="Shape of one input, such as 1,8,8; repeat it where the forward takes several.")
     ],

@@ -18,7 +18,10 @@ def inspect(
     model: Annotated[
         Path | None, typer.Option(help="State dict of the target network, for the error of every layer.")
     ] = None,
-    arch: Annotated[str | None, typer.Option(help="module:callable that builds the network without arguments.")] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(help="module:callable, or file.py:callable, that builds the network without arguments."),
+    ] = None,
     source: Annotated[
         Path | None, typer.Option(help="The random network, if it is your own: .safetensors with LAYER.v and LAYER.u.")
     ] = None,

@@ -18,7 +18,7 @@ def mine(
         str | None, typer.Argument(help="random, magnitude, snip, synflow, edge_popup, imp or gem_miner.")
     ] = None,
     arch: Annotated[
-        str, typer.Option(help="module:callable that builds the network without arguments.")
+        str, typer.Option(help="module:callable, or file.py:callable, that builds the network without arguments.")
     ] = "sslth.networks:small_cnn",
     data: Annotated[
         str, typer.Option(help="digits, mnist1d, an .npz file, or a folder of IDX, CIFAR or image files.")

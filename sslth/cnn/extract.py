@@ -106,7 +106,8 @@ def extract(
         `width=ticket.widths` finds the same filters again.
     max_kept : int, optional
         The most filters to keep in a block (one input channel and sign). The block of a bias may keep up to four times
-        as many where the bias is long.
+        as many where the bias is long. Alone, without a width, it asks for a plan too: for the smallest predicted error
+        up to width 4096.
     source : str, mapping or torch.nn.Module, optional
         Where the random weights come from. None or "normal": the seed. "uniform": the seed, uniform numbers of variance
         1. "kaiming": the seed, with the scales of Kaiming's initialisation, which fix every gain. Otherwise the random
@@ -142,10 +143,10 @@ def extract(
     """
     started = time.perf_counter()
     seed = seed_number(seed)
-    wish = checked_wish(width, target_error, time_limit, max_bytes)
-    checked = checked_width(None if wish.asked else width)
     if max_kept is not None:
         max_kept = whole_number(max_kept, "max_kept", 1, 2 * WIDEST)
+    wish = checked_wish(width, target_error, time_limit, max_bytes, max_kept)
+    checked = checked_width(None if wish.asked else width)
     threads = whole_number(jobs, "jobs", 1, 4096) if jobs is not None else os.cpu_count()
     chosen = _chosen_solver(solver, max_kept, device)
     ready = prepare(

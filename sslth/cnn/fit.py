@@ -94,7 +94,8 @@ def fit_to_weights(
 ) -> tuple[list[FittedLayer], dict[str, Any]]:
     """Aim every block at the target's own weights; return the layers, and what the ticket says of it."""
     find.expect(plans)
-    return uncompensated(plans, seed, find, find.threads), {"matched": "weights", "because": because}
+    layers = uncompensated(plans, seed, find, find.threads)
+    return layers, {"matched": "weights", "because": because, "matched_error": _errors(layers)}
 
 
 def fit_to_means(
@@ -133,7 +134,10 @@ def fit_to_data(
 
 
 def _with_errors(note: dict[str, Any], layers: Sequence[FittedLayer]) -> dict[str, Any]:
-    """Three digits, so that no ticket depends on the last bits of a norm."""
-    errors = {fitted.plan.layer.name: float(f"{fitted.matched:.3g}") for fitted in layers}
     added = [fitted.plan.layer.name for fitted in layers if fitted.constants and not fitted.plan.layer.wiring.has_bias]
-    return note | {"matched_error": errors, "added_bias": added}
+    return note | {"matched_error": _errors(layers), "added_bias": added}
+
+
+def _errors(layers: Sequence[FittedLayer]) -> dict[str, float]:
+    """Three digits, so that no ticket depends on the last bits of a norm."""
+    return {fitted.plan.layer.name: float(f"{fitted.matched:.3g}") for fitted in layers}

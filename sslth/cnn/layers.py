@@ -62,6 +62,7 @@ _KIND_OF: dict[type[nn.Module], Kind] = {
 _MODULE_OF = {kind: module for module, kind in _KIND_OF.items()}
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _ACTIVATIONS = (nn.PReLU,)  # their few parameters belong to the activation, which passes through as it is
+_SCALE = "put them into a module: a scale of channels is a depthwise 1x1 convolution"
 _REMEDY = (
     "convolutions, Linear and batch norm are replaced; to take anything else along as it is, name it in carry_over"
 )
@@ -233,7 +234,10 @@ def find_layers(
         elif isinstance(module, nn.modules.batchnorm._NormBase):
             raise UnsupportedModuleError(f"{shown} is a {type(module).__name__} {_norm_trouble(module)}; {_REMEDY}")
         elif type(module) not in _ACTIVATIONS and next(module.parameters(recurse=False), None) is not None:
-            raise UnsupportedModuleError(f"{shown} is a {type(module).__name__} with weights of its own; {_REMEDY}")
+            own = ", ".join(label for label, _ in module.named_parameters(recurse=False))
+            raise UnsupportedModuleError(
+                f"{shown} is a {type(module).__name__} with weights of its own ({own}); {_REMEDY if name else _SCALE}"
+            )
     if not found:
         raise InvalidInputError("the model has no convolution and no Linear, so there is nothing to make a ticket of")
     return found

@@ -133,6 +133,10 @@ def _range(key: str, table: Mapping[str, Any]) -> range:
         raise InvalidInputError(
             f"{key} is {_short(dict(table))} in [grid]; a range is {{from = 0, to = 8, step = 2}}, whole and upwards"
         )
+    if (numbers[1] - numbers[0]) // numbers[2] >= MOST_CELLS:
+        raise InvalidInputError(
+            f"{key} is {_short(dict(table))} in [grid], more than {MOST_CELLS:,} numbers; make the step larger"
+        )
     return range(numbers[0], numbers[1] + 1, numbers[2])
 
 

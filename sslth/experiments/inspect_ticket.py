@@ -1,4 +1,4 @@
-"""What a ticket file holds: sizes, checksum, and layer by layer what was kept; beside a model, the kernels' errors."""
+"""What a ticket file holds: sizes, checksum, and layer by layer what was kept and how far off it is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from sslth.cnn.fit_note import matched_errors
 from sslth.cnn.kernel_errors import kernel_errors
 from sslth.cnn.layers import fingerprint
 from sslth.cnn.ticket import Ticket
@@ -33,8 +34,9 @@ def inspect_ticket(path: Path, model: nn.Module | None = None, source: Any = Non
     dict
         The keys of `Ticket.summary()`, and `path`, `file_bytes`, `sha256` (verified), `low` and `high` (the least and
         the largest entry), `pruned_parameters` (numbers in the pruned pairs), `target_parameters`; in every layer
-        `kept_share` and `index_bytes`. With a model `same_target`, and in every layer `kernel_error`: the largest
-        ‖K̂ - K‖₂ / ‖K‖₂ of an input channel and sign.
+        `kept_share`, `index_bytes` and `matched_error`: the largest relative error of an input channel and sign
+        against what it was aimed at, as it was found; None in tickets that do not say. With a model `same_target`, and
+        in every layer `kernel_error`: the largest ‖K̂ - K‖₂ / ‖K‖₂ of an input channel and sign, computed anew.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def inspect_ticket(path: Path, model: nn.Module | None = None, source: Any = Non
     """
     ticket = load_ticket(path, Ticket, source, without_source=model is None and source is None)
     content = path.read_bytes()
-    index_bytes = _index_bytes(content)
+    index_bytes, stored_errors = _index_bytes(content), matched_errors(ticket.settings)
     found = ticket.summary()
     found |= {
         "path": str(path),
@@ -69,6 +71,7 @@ def inspect_ticket(path: Path, model: nn.Module | None = None, source: Any = Non
         )
         layer["kept_share"] = kept.kept / kept.layer.filters
         layer["index_bytes"] = index_bytes[number]
+        layer["matched_error"] = stored_errors.get(layer["name"])
     if model is not None:
         plain = ticket.plain_target(model)
         found["same_target"] = fingerprint(plain, ticket.carry_over) == ticket.fingerprint
@@ -103,6 +106,9 @@ def inspection_table(found: dict[str, Any]) -> str:
         lines["CARRIED OVER"] = f"{', '.join(found['carried_over'])}: the target's own weights, not random ones"
     if "same_target" in found:
         lines["the model"] = "the ticket's target" if found["same_target"] else "NOT the ticket's target: other weights"
+        lines["errors"] = "of each layer's kernels against the model's"
+    else:
+        lines["errors"] = "of each layer's kernels as they were found, against what they were aimed at"
     text = [f"{name:20s} {value}" for name, value in lines.items()]
     return "\n".join([*text, "", *_layer_table(found["layers"])])
 
@@ -121,15 +127,15 @@ def _layer_table(layers: list[dict[str, Any]]) -> list[str]:
     names = max(5, *(len(layer["name"]) for layer in layers))
     head = f"{'layer':{names}s} {'kind':16s} {'d':>6s} {'width':>9s} {'signs':>5s} {'gain':>10s} "
     head += f"{'kept':>11s} {'total':>13s}"
-    errors = "kernel_error" in layers[0]
-    rows = [f"{head} {'share':>7s}" + (f" {'error':>8s}" if errors else "")]
+    known = "kernel_error" if "kernel_error" in layers[0] else "matched_error"
+    rows = [f"{head} {'share':>7s} {'error':>8s}"]
     for layer in layers:
         row = (
             f"{layer['name']:{names}s} {layer['kind']:16s} {layer['d']:6d} {layer['width']:9,d} "
             f"{layer['signs']:>5s} {layer['gain']:10.4g} "
         )
         row += f"{layer['kept']:11,d} {layer['total']:13,d} {layer['kept_share']:7.2%}"
-        rows.append(row + (f" {layer['kernel_error']:8.1e}" if errors else ""))
+        rows.append(row + (f" {'-':>8s}" if layer[known] is None else f" {layer[known]:8.1e}"))
     return rows
 
 

@@ -52,6 +52,7 @@ def summary_of(
         "certified_upper": certificate.upper if certificate.reason is None else None,
         "certified_upper_reason": certificate.reason,
         "attained_lower": certificate.lower,
+        "loose": certificate.loose,
         "float32_error": certificate.float32_error if math.isfinite(certificate.float32_error) else None,
         "kernel_error": certificate.kernel_error,
         "gain": {kept.layer.name: kept.layer.gain for kept in ticket.layers},
@@ -86,6 +87,10 @@ def summary_table(summary: dict[str, Any]) -> str:
         return "not measured" if value is None else f"{100 * value:.2f} %"
 
     upper = summary["certified_upper"]
+    proved = f"none: {summary['certified_upper_reason']}" if upper is None else f"{upper:.2e}"
+    if summary["loose"]:
+        proved += ", loose at this depth: more than 1,000 times what was attained"
+    carried = ", ".join(summary["carried_over"])
     widths = f"{summary['width']:,}"
     if summary["narrowest"] != summary["width"]:
         widths = f"{summary['narrowest']:,} to {widths}"
@@ -96,10 +101,11 @@ def summary_table(summary: dict[str, Any]) -> str:
         "relative output error": f"{summary['relative_output_error']:.2e}",
         "largest output error seen": f"{summary['max_output_error']:.2e}",
         "attained by search": f"{summary['attained_lower']:.2e}",
-        "proved upper bound": f"none: {summary['certified_upper_reason']}" if upper is None else f"{upper:.2e}",
+        "proved upper bound": proved,
         "kept filters": f"{summary['kept_filters']:,} of {summary['total_filters']:,} (width {widths})",
         **({} if summary["plan"] is None else planned_lines(summary["plan"])),
         "ticket file": f"{summary['ticket_bytes']:,} bytes",
+        **({"CARRIED OVER": f"{carried}: the target's own weights, not random ones"} if carried else {}),
         "seconds": ", ".join(f"{stage} {spent:.1f}" for stage, spent in summary["seconds"].items()),
     }
     text = "\n".join(f"{name:26s} {value}" for name, value in lines.items())

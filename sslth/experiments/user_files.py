@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pickle
 import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from zipfile import BadZipFile
 
@@ -24,7 +26,7 @@ __all__ = ["build_network", "load_array", "load_corner", "load_network", "load_r
 
 
 def load_network(path: Path, arch: str) -> nn.Module:
-    """Build the network that `arch` ("module:callable") names and give it the stored weights; evaluation mode.
+    """Build the network that `arch` ("module:callable", "file.py:callable") names with the stored weights, to evaluate.
 
     Raises
     ------
@@ -97,27 +99,58 @@ def load_rows(path: Path, shapes: tuple[tuple[int, ...], ...]) -> Tensor:
 
 
 def build_network(arch: str) -> nn.Module:
-    """The network that `arch` ("module:callable") makes, with the weights it comes with.
+    """The network that `arch` makes, "module:callable" or "file.py:callable", with the weights it comes with.
 
     Raises
     ------
     InvalidInputError
         If the callable cannot be found, fails, or gives something else than a module.
     """
-    module_name, separator, attribute = arch.partition(":")
-    if not separator or not module_name or not attribute:
-        raise InvalidInputError(f"--arch is {arch!r}; write module:callable, such as sslth.networks:small_cnn")
-    here = str(Path.cwd())
-    if here not in sys.path:  # a Python file beside the weights is what most users have
-        sys.path.insert(0, here)
+    place, _, attribute = arch.rpartition(":")
+    if not place or not attribute:
+        raise InvalidInputError(
+            f"--arch is {arch!r}; write module:callable, such as sslth.networks:small_cnn, or file.py:callable"
+        )
     try:
-        make = getattr(importlib.import_module(module_name), attribute)
+        make = getattr(_file_module(Path(place)) if place.endswith(".py") else _named_module(place), attribute)
         network = make()
     except (Exception, SystemExit) as error:  # it is the user's code that runs here: whatever it raises is about --arch
         raise InvalidInputError(f"--arch {arch} fails: {type(error).__name__}: {_one_line(error)}") from error
     if not isinstance(network, nn.Module):
         raise InvalidInputError(f"--arch {arch} gives a {type(network).__name__}, not a torch.nn.Module")
     return network
+
+
+def _named_module(name: str) -> ModuleType:
+    _look_for_modules_in(Path.cwd())  # a Python file beside the weights is what most users have
+    return importlib.import_module(name)
+
+
+def _file_module(path: Path) -> ModuleType:
+    """The module in a file, which may import its neighbours; it is run once, as `import` would."""
+    if not path.is_file():
+        raise InvalidInputError(f"there is no file {path}")
+    where = path.resolve()
+    known = sys.modules.get(where.stem)
+    if known is not None and getattr(known, "__file__", None) == str(where):
+        return known
+    _look_for_modules_in(where.parent)
+    spec = importlib.util.spec_from_file_location(where.stem if known is None else f"_sslth_{where.stem}", where)
+    assert spec is not None
+    assert spec.loader is not None  # the suffix is .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # as `import` does, for what looks itself up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    return module
+
+
+def _look_for_modules_in(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def _one_line(error: BaseException) -> str:

@@ -146,6 +146,31 @@ def test_shared_modules_and_float64_models(tmp_path: Path, monkeypatch: pytest.M
         assert main([*arguments, "--out", name, "--quiet"]) == 0
 
 
+@pytest.mark.parametrize("form", ["nets.py:build", "./deep/nets.py:build", "absolute"])
+def test_a_network_may_come_from_a_file(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file imports its neighbour, and a module of its name that is there already is left alone."""
+    folder = tmp_path / "deep" if "deep" in form else tmp_path
+    folder.mkdir(exist_ok=True)
+    neighbour = f"sizes_of_{len(form)}"
+    (folder / f"{neighbour}.py").write_text("SIZE = 4\n")
+    (folder / "nets.py").write_text(
+        f"import torch\nfrom {neighbour} import SIZE\ndef build():\n    return torch.nn.Linear(SIZE, 3)\n"
+    )
+    torch.save(torch.nn.Linear(4, 3).state_dict(), tmp_path / "w.pt")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", sys.path.copy())
+    before = sys.modules.get("nets")
+    arch = f"{folder / 'nets.py'}:build" if form == "absolute" else form
+    try:
+        arguments = ["extract", "w.pt", "--arch", arch, "--input-shape", "4", "--width", "64", "--out", "t", "--quiet"]
+        assert main(arguments) == 0
+    finally:
+        for name in ("nets", "_sslth_nets"):
+            if name not in sys.modules or before is not sys.modules[name]:
+                sys.modules.pop(name, None)
+    assert (tmp_path / "t" / "ticket.safetensors").is_file()
+
+
 def test_plot_draws_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from sslth.experiments.error_vs_width import error_vs_width
     from sslth.experiments.store import Store
@@ -183,6 +208,7 @@ def bad(tmp_path: Path, weights: Path) -> dict[str, list[str]]:
         "no arch": ["extract", good, "--input-shape", "1,8,8", "--out", out],
         "bad arch": ["extract", good, "--arch", "sslth", "--input-shape", "1,8,8", "--out", out],
         "missing arch": ["extract", good, "--arch", "sslth:nothing", "--input-shape", "1,8,8", "--out", out],
+        "missing file": ["extract", good, "--arch", "no_such.py:thing", "--input-shape", "1,8,8", "--out", out],
         "missing module": ["extract", good, "--arch", "no_such:thing", "--input-shape", "1,8,8", "--out", out],
         "other arch": ["extract", good, "--arch", "torch.nn:Identity", "--input-shape", "1,8,8", "--out", out],
         "shape": ["extract", good, *ARCH[:2], "--input-shape", "1,x", "--out", out],
@@ -313,6 +339,7 @@ def test_calibration_and_what_is_carried_over(weights: Path, tmp_path: Path, mon
     assert main([*arguments, *calibrated, "--out", "out", "--quiet"]) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["carried_over"] == ["1"]
+    assert "Carried over unchanged: 1." in (tmp_path / "out" / "report.html").read_text()
     ticket = sslth.Ticket.load(tmp_path / "out" / "ticket.safetensors")
     example = (torch.as_tensor(np.zeros((1, 4), dtype=np.float32)), 64)
     expected = sslth.extract(

@@ -103,6 +103,8 @@ def test_inspect_beside_the_model(folder: Path, capsys: pytest.CaptureFixture[st
     proved = run(capsys, "certify", "ticket.safetensors", "target.pt", *BUILD)
     assert found["same_target"] is True
     assert {layer["name"]: layer["kernel_error"] for layer in found["layers"]} == proved["kernel_error"]
+    for layer in found["layers"]:  # as it was found, in three digits: the kernels of this ticket are the model's
+        assert layer["matched_error"] == pytest.approx(layer["kernel_error"], rel=0.01)
     assert main(["inspect", "ticket.safetensors", "--model", "other.safetensors", *BUILD]) == 0
     table = capsys.readouterr().out
     assert "NOT the ticket's target" in table
@@ -111,7 +113,9 @@ def test_inspect_beside_the_model(folder: Path, capsys: pytest.CaptureFixture[st
 
 def test_inspect_a_ticket_of_somebody_s_own_network(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "own.safetensors"]) == 0
-    assert "the reader's own" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "the reader's own" in table
+    assert "as they were found, against what they were aimed at" in table
     source = ("--source", "random.safetensors")
     found = run(capsys, "inspect", "own.safetensors", "--model", "target.pt", *BUILD, *source)
     assert all(layer["kernel_error"] > 0 for layer in found["layers"])

@@ -118,3 +118,8 @@ def test_the_kind_of_solvers_checks_what_belongs_together():
         make_grid(base | {"k": 5})
     with pytest.raises(InvalidInputError, match="solver is 'oracle'; take one of"):
         make_grid(base | {"solver": "oracle"})
+
+
+def test_a_range_that_no_list_could_hold_is_refused():
+    with pytest.raises(InvalidInputError, match=f"more than {MOST_CELLS:,} numbers; make the step larger"):
+        make_grid({"kind": "success", "epsilon": 0.1, "n": 4, "grid": {"d": {"from": 1, "to": 10**24}}})

@@ -153,6 +153,19 @@ def test_no_bound_says_why_and_no_labels_says_so():
     assert "No labels were given" in words
 
 
+def test_what_is_carried_over_and_a_loose_proof_stand_at_the_top() -> None:
+    def head(page: str) -> str:
+        return Page(page).words.split("What was kept")[0]
+
+    plain = head(render_report(SUMMARY, {}, "make demo"))
+    assert "Carried over" not in plain
+    assert "loose" not in plain
+    page = render_report(SUMMARY | {"carried_over": ["norm", "<i>"], "loose": True}, {}, "make demo")
+    assert "Carried over unchanged: norm, <i>. The weights of these modules are the target's own" in head(page)
+    assert "loose at this depth : more than 1,000 times what a search for the worst input attained" in head(page)
+    assert "<i>" not in page
+
+
 def test_errors_with_and_without_compensation_stand_side_by_side() -> None:
     note = {
         "matched": "channel means",

@@ -31,22 +31,34 @@ class Wish:
         Size of the ticket file.
     widest : int or None
         No layer may be wider.
+    max_kept : int or None
+        Filters to keep in a block, where that alone was asked for and no width.
     """
 
     target_error: float | None = None
     time_limit: float | None = None
     max_bytes: int | None = None
     widest: int | None = None
+    max_kept: int | None = None
 
     @property
     def asked(self) -> dict[str, float | int]:
         """What was asked for, by the argument's name; empty where no plan is wanted."""
-        found = {"target_error": self.target_error, "time_limit": self.time_limit, "max_bytes": self.max_bytes}
+        found = {
+            "target_error": self.target_error,
+            "time_limit": self.time_limit,
+            "max_bytes": self.max_bytes,
+            "max_kept": self.max_kept,
+        }
         return {name: value for name, value in found.items() if value is not None}
 
 
-def checked_wish(width: Any, target_error: Any = None, time_limit: Any = None, max_bytes: Any = None) -> Wish:
+def checked_wish(
+    width: Any, target_error: Any = None, time_limit: Any = None, max_bytes: Any = None, max_kept: int | None = None
+) -> Wish:
     """The wish, or InvalidInputError in one sentence; `width` limits the plan if there is one.
+
+    `max_kept` alone, without a width, is a wish for the smallest error up to the default width.
 
     Examples
     --------
@@ -59,7 +71,7 @@ def checked_wish(width: Any, target_error: Any = None, time_limit: Any = None, m
         None if max_bytes is None else parse_bytes(max_bytes, "max_bytes"),
     )
     if not wish.asked:
-        return wish
+        return wish if width is not None or max_kept is None else Wish(widest=DEFAULT_WIDTH, max_kept=max_kept)
     if isinstance(width, Mapping):
         raise InvalidInputError(
             f"width says how wide every layer is; leave it out, or leave out {next(iter(wish.asked))}"

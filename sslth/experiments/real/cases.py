@@ -21,7 +21,7 @@ __all__ = ["PIXEL_LIMIT", "Image", "contact_sheet", "detector_cases", "scenes", 
 
 PIXEL_LIMIT = 127.5 / 128.0
 # What the first networks get wrong decides which of several overlapping boxes survives, so they are the widest.
-_WIDTHS = {"pnet": 65_536, "rnet": 32_768, "onet": 16_384, "crepe_tiny": 8_192}
+_WIDTHS = {"pnet": 65_536, "rnet": 32_768, "onet": 16_384, "crepe_tiny": 12_288}
 _ONE_GREY_LEVEL = 1.0 / 128.0
 _COLOUR_CROPS = 100
 

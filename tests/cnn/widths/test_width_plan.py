@@ -254,3 +254,20 @@ def test_ladders_end_at_what_is_allowed() -> None:
     assert ladder(1 << 12)[-1] == 1 << 12
     assert len(ladder(1 << 20)) == 1 + 4 * 16
     assert checked_wish(None).asked == {}
+
+
+def test_few_filters_without_a_width_are_planned_and_with_one_are_not() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval(), torch.rand(20, 4)
+    planned = sslth.extract(model, x, max_kept=8, progress=False, low=0.0)
+    plan = planned.settings["plan"]
+    assert plan["asked"] == {"max_kept": 8, "width": 4096}
+    assert plan["predicted"]["error"] > 0
+    assert plan["reached"]["error"] > 0
+    plain = sslth.extract(model, x, planned.widths, max_kept=8, progress=False, low=0.0)
+    assert "plan" not in plain.settings
+    assert all(
+        np.array_equal(a, b)
+        for one, other in zip(planned.layers, plain.layers, strict=True)
+        for a, b in zip(one.channels, other.channels, strict=True)
+    )
