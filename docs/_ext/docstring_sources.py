@@ -43,9 +43,9 @@ def label(key: str) -> str:
 
 
 def with_links(text: str) -> str:
-    """Return the text with DOIs and arXiv numbers as links."""
+    """Return the text with DOIs as links, and arXiv numbers, which have DOIs too."""
     text = _DOI.sub(lambda found: f"`doi:{found[1]} <https://doi.org/{quote(found[1])}>`__", text)
-    return _ARXIV.sub(r"`arXiv:\1\2 <https://arxiv.org/abs/\1\2>`__", text)
+    return _ARXIV.sub(r"`arXiv:\1\2 <https://doi.org/10.48550/arXiv.\1>`__", text)
 
 
 def rewritten(docstring: str) -> str:

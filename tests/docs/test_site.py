@@ -79,7 +79,7 @@ def test_definitions_become_items_and_citations_links() -> None:
 def test_dois_and_arxiv_numbers_become_links() -> None:
     assert with_links("doi:10.1016/S0004-3702(98)00086-1.").startswith("`doi:10.1016/S0004-3702(98)00086-1 <https://")
     assert "3E3.0.CO%3B2-S>`__" in with_links("doi:10.1002/(SICI)1098-2418(199801)12:1<51::AID-RSA3>3.0.CO;2-S")
-    assert with_links("arXiv:2311.09858v2") == "`arXiv:2311.09858v2 <https://arxiv.org/abs/2311.09858v2>`__"
+    assert with_links("arXiv:2311.09858v2") == "`arXiv:2311.09858v2 <https://doi.org/10.48550/arXiv.2311.09858>`__"
 
 
 def test_the_page_of_sources_has_the_labels_that_citations_lead_to() -> None:
