@@ -90,7 +90,7 @@ def timed(work: Callable[[], object]) -> tuple[float, np.ndarray]:
     """Processor seconds of this thread, which others on the machine hardly change, and the result."""
     started = time.thread_time()
     result = work()
-    return time.thread_time() - started, result  # type: ignore[return-value]
+    return time.thread_time() - started, result  # type: ignore[return-value]  # what every caller's work gives
 
 
 def measure_network(width: int, compensate: bool) -> None:

@@ -217,7 +217,7 @@ def flsss(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer
     return PeerAnswer(best, max(0, proven) / scale, optimal, time.perf_counter() - started, "bands halved")
 
 
-def approx_subsetsum(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001
+def approx_subsetsum(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
     """The dynamic program of approx_subsetsum, over positive integers of 20 bits."""
     from approx_subsetsum import TimeoutError as OutOfTime
     from approx_subsetsum import subsetsum
@@ -238,7 +238,7 @@ def approx_subsetsum(instance: Instance, time_limit: float, threads: int = 1) ->
     return PeerAnswer(np.flatnonzero(mask ^ flipped), None, False, time.perf_counter() - started, "20 bits")
 
 
-def numberpartitioning_kk(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001
+def numberpartitioning_kk(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
     """Karmarkar–Karp of numberpartitioning, on the equivalent partition into two parts."""
     from numberpartitioning import karmarkar_karp
 
@@ -247,7 +247,7 @@ def numberpartitioning_kk(instance: Instance, time_limit: float, threads: int = 
     )
 
 
-def numberpartitioning_ckk(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001
+def numberpartitioning_ckk(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
     """Complete Karmarkar–Karp of numberpartitioning."""
     from numberpartitioning import complete_karmarkar_karp
 
@@ -258,17 +258,17 @@ def numberpartitioning_ckk(instance: Instance, time_limit: float, threads: int =
     return _partitioned(instance, time_limit, parts, True)
 
 
-def prtpy_kk(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001
+def prtpy_kk(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
     """Karmarkar–Karp of prtpy."""
     return _prtpy(instance, time_limit, "kk", False)
 
 
-def prtpy_cbldm(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001
+def prtpy_cbldm(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
     """Complete balanced differencing of prtpy, without the balance."""
     return _prtpy(instance, time_limit, "cbldm", True)
 
 
-def prtpy_complete_greedy(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001
+def prtpy_complete_greedy(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
     """Complete greedy partitioning of prtpy."""
     return _prtpy(instance, time_limit, "complete_greedy", True)
 

@@ -61,7 +61,7 @@ def commands_text() -> str:
     from sslth.cli.main import app
 
     lines = []
-    for name, command in sorted(get_command(app).commands.items()):  # type: ignore[attr-defined]
+    for name, command in sorted(get_command(app).commands.items()):  # type: ignore[attr-defined]  # an app is a group
         title = f"sslth {name}"
         lines += [title, "-" * len(title), ""]
         for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):

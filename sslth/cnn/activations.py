@@ -131,7 +131,7 @@ def relu_curve(inplace: bool = False) -> Curve:  # noqa: ARG001  (torch's signat
     return _piecewise(torch.relu, (0.0,), (0.0, 1.0), bottom=0.0, exact=True, rounding=0.0)
 
 
-def _hardtanh(min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Curve:  # noqa: ARG001
+def _hardtanh(min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Curve:  # noqa: ARG001  (torch's)
     return _clamp(min_val, max_val)
 
 
@@ -160,7 +160,7 @@ def _clamp_max(max: float) -> Curve:
     return _clamp(None, max)
 
 
-def _relu6(inplace: bool = False) -> Curve:  # noqa: ARG001
+def _relu6(inplace: bool = False) -> Curve:  # noqa: ARG001  (torch's signature)
     return _clamp(0.0, 6.0)
 
 

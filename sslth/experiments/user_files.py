@@ -142,7 +142,7 @@ def _file_module(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # as `import` does, for what looks itself up there
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # also Ctrl-C and SystemExit of the user's code: no half-run module stays behind
         del sys.modules[spec.name]
         raise
     return module

@@ -1,4 +1,7 @@
-"""The `sslth` commands of the pages run as they stand there, one after the other, but for those named as long."""
+"""The `sslth` commands of five pages run as they stand there, one after the other, but for those named as long.
+
+Those of the studies and the measured pages take minutes to hours; `test_commands` parses them.
+"""
 
 from __future__ import annotations
 
