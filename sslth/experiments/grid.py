@@ -40,9 +40,9 @@ def run_grid(
 ) -> None:
     """Evaluate the cells that the store does not have yet; afterwards it has them all.
 
-    Results are stored as they come, and the same call resumes. A killed run loses the running cells, and of each
-    worker at most the cells that it finished within the backend's `batch_seconds`; none with one job. A cell that
-    raises an `Exception`, or whose process dies, is stored with its error and does not stop the rest.
+    Results are stored as they come, and the same call resumes. A run that is killed, by whatever means, loses the
+    running cells only: every process stores a cell before it begins the next. A cell that raises an `Exception`, or
+    whose process dies, is stored with its error and does not stop the rest.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def run_grid(
         while queue.left:
             while batch := queue.take(backend):
                 number, parameters = batch
-                backend.submit(number, evaluate, parameters)
+                backend.submit(number, evaluate, parameters, store.shared)
             for number, outcomes in backend.finished() if queue.flying else ():
                 before = queue.left
                 done = queue.land(number, outcomes)

@@ -120,6 +120,11 @@ class Store:
     ) -> None:
         self.close()
 
+    @property
+    def shared(self) -> Path | None:
+        """The path under which another process on this machine can open it; None if it is in memory."""
+        return None if str(self.path) == ":memory:" else self.path.absolute()
+
     def close(self) -> None:
         """Close the file; a closed store cannot be used again."""
         self._connection.close()
@@ -178,11 +183,15 @@ class Store:
 
         Numbers that are not finite are stored as null, with the reason beside them (`error`, `error_reason`).
         """
-        self.put_all([Evaluated(parameters, result, None, seconds)])
+        self.put_one(Evaluated(parameters, result, None, seconds))
 
     def put_error(self, parameters: Mapping[str, Any], error: str, seconds: float) -> None:
         """Store why a cell failed, in place of an older error; an older result stays."""
-        self.put_all([Evaluated(parameters, None, error, seconds)])
+        self.put_one(Evaluated(parameters, None, error, seconds))
+
+    def put_one(self, finished: Evaluated) -> None:
+        """`put` or `put_error`, whichever it calls for."""
+        self.put_all([finished])
 
     def put_all(self, finished: Iterable[Evaluated]) -> None:
         """`put` or `put_error` for each, in one transaction: all of them are stored, or none."""

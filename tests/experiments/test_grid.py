@@ -1,5 +1,7 @@
 """The grid runner: resuming, failing cells, Ctrl-C, kill -9."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -145,3 +147,34 @@ def test_kill_9_and_resume_give_the_same_table(tmp_path):
     with Store(path) as resumed, Store(":memory:") as undisturbed:
         run_grid([{"n": n} for n in range(40)], square, undisturbed)
         assert table(resumed) == table(undisturbed)
+
+
+SHORT_CELLS = """
+import os, time
+from sslth.experiments.grid import run_grid
+from sslth.experiments.store import Store
+
+def evaluate(cell):
+    with open("begun", "ab", buffering=0) as begun:
+        begun.write(b".")
+    time.sleep(0.001)
+    return {"square": cell["n"] ** 2}
+
+with Store("results.db") as store:
+    run_grid([{"n": n} for n in range(100_000)], evaluate, store, jobs=2)
+"""
+
+
+def test_kill_9_of_all_processes_loses_the_running_cells_only(tmp_path):
+    running = subprocess.Popen([sys.executable, "-c", SHORT_CELLS], cwd=tmp_path, start_new_session=True)
+    begun, deadline = tmp_path / "begun", time.monotonic() + 60
+    try:
+        while not (begun.exists() and begun.stat().st_size >= 300):  # past the first batches, which are one cell
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait(60)
+    with Store(tmp_path / "results.db") as store:
+        assert begun.stat().st_size - 2 <= len(store.keys()) <= begun.stat().st_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -33,8 +34,8 @@ class Backend(Protocol):
     def batch_seconds(self) -> float:
         """After so long a worker hands in what it has finished of a batch, as soon as the running cell ends."""
 
-    def submit(self, number: int, evaluate: Evaluate, cells: Sequence[Parameters]) -> None:
-        """Start a batch, known from now on by its number."""
+    def submit(self, number: int, evaluate: Evaluate, cells: Sequence[Parameters], store: Path | None) -> None:
+        """Start a batch, known from now on by its number; workers on this machine put each outcome into the store."""
 
     def finished(self) -> list[tuple[int, Outcomes]]:
         """Wait for batches to finish; for each its number and the outcomes of its first cells, at least one."""

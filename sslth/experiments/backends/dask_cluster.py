@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -31,7 +32,9 @@ class DaskCluster:
     dask itself evaluates a batch again elsewhere when its worker dies; after three dead workers it is lost.
     """
 
-    batch_seconds = 0.1  # a hand-over through the scheduler takes some milliseconds
+    # One cell at a time, though a hand-over takes some milliseconds: workers cannot store what they have done (SQLite
+    # is not safe on a network's disk), and a killed sweep would lose it.
+    batch_seconds = 0.0
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -65,8 +68,14 @@ class DaskCluster:
             self._workers = max(1, sum(self._client.nthreads().values()))
         return self._workers
 
-    def submit(self, number: int, evaluate: Evaluate, cells: Sequence[Parameters]) -> None:
-        """Hand the batch to the scheduler."""
+    def submit(
+        self,
+        number: int,
+        evaluate: Evaluate,
+        cells: Sequence[Parameters],
+        store: Path | None,  # noqa: ARG002 - a cluster shares no disk with it
+    ) -> None:
+        """Hand the batch to the scheduler; its workers need not see the store."""
         # pure=False: dask would take a batch with equal arguments for the same task.
         future = self._client.submit(
             evaluate_in_worker, sslth.__version__, evaluate, cells, self.batch_seconds, pure=False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -35,7 +36,7 @@ _ONE_THREAD = dict.fromkeys(
 class Loky:
     """Evaluates in `jobs` processes of its own; not joblib's shared pool, because Ctrl-C kills these."""
 
-    batch_seconds = 0.05  # much beside a hand-over (about 1 ms), little beside what anybody minds losing
+    batch_seconds = 0.05  # much beside a hand-over (about 1 ms), little beside how often progress is told
 
     def __init__(self, jobs: int) -> None:
         self.workers = jobs
@@ -52,9 +53,9 @@ class Loky:
             self._executor.shutdown(wait=True, kill_workers=bool(self._running))
             self._executor = None
 
-    def submit(self, number: int, evaluate: Evaluate, cells: Sequence[Parameters]) -> None:
-        """Hand the batch to the pool, and start that if there is none."""
-        batch = (evaluate_in_worker, sslth.__version__, evaluate, cells, self.batch_seconds)
+    def submit(self, number: int, evaluate: Evaluate, cells: Sequence[Parameters], store: Path | None) -> None:
+        """Hand the batch to the pool, and start that if there is none; its process stores each cell at once."""
+        batch = (evaluate_in_worker, sslth.__version__, evaluate, cells, self.batch_seconds, store)
         try:
             future = self._pool().submit(*batch)
         except BrokenProcessPool:  # a worker has died since the last look; its batches are told as lost

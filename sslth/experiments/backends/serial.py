@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -52,7 +53,13 @@ class Serial:
         while self._restore:
             self._restore.pop()()
 
-    def submit(self, number: int, evaluate: Evaluate, cells: Sequence[Parameters]) -> None:
+    def submit(
+        self,
+        number: int,
+        evaluate: Evaluate,
+        cells: Sequence[Parameters],
+        store: Path | None,  # noqa: ARG002 - the process of the store itself
+    ) -> None:
         """Keep the batch until it is asked for."""
         self._waiting.append((number, partial(evaluate_batch, evaluate, cells, self.batch_seconds)))
 

@@ -6,14 +6,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 import sslth
 from sslth.errors import InvalidInputError
 from sslth.experiments.backends.backend import Evaluate, Parameters
 from sslth.experiments.cells import result_json
-from sslth.experiments.store import Evaluated
+from sslth.experiments.store import Evaluated, Store
 
 __all__ = ["begin_worker", "evaluate_batch", "evaluate_cell", "evaluate_in_worker"]
 
@@ -32,28 +33,42 @@ def evaluate_cell(evaluate: Evaluate, parameters: Parameters) -> Evaluated:
     return Evaluated(parameters, result, None, time.perf_counter() - started)
 
 
-def evaluate_batch(evaluate: Evaluate, cells: Sequence[Parameters], seconds: float) -> list[Evaluated]:
-    """Evaluate cells one after the other until all are done or `seconds` have passed; at least one."""
+def evaluate_batch(
+    evaluate: Evaluate, cells: Sequence[Parameters], seconds: float, keep: Callable[[Evaluated], None] | None = None
+) -> list[Evaluated]:
+    """Evaluate cells until all are done or `seconds` have passed; at least one, each kept before the next begins."""
     started = time.perf_counter()
     outcomes: list[Evaluated] = []
     for parameters in cells:
         outcomes.append(evaluate_cell(evaluate, parameters))
+        if keep is not None:
+            keep(outcomes[-1])
         if time.perf_counter() - started >= seconds:
             break
     return outcomes
 
 
 def evaluate_in_worker(
-    version: str, evaluate: Evaluate, cells: Sequence[Parameters], seconds: float
+    version: str, evaluate: Evaluate, cells: Sequence[Parameters], seconds: float, store: Path | None = None
 ) -> list[Evaluated]:
-    """`evaluate_batch` in another process: one thread, deaf to Ctrl-C, of the same release."""
+    """`evaluate_batch` in another process: one thread, deaf to Ctrl-C, of the same release.
+
+    With the path of a store each outcome is put there at once, so that it outlives this process and the one that
+    asked; without, as where no disk is shared, the outcomes are only returned.
+    """
     if version != sslth.__version__:  # a cell must not depend on where it ran
         raise InvalidInputError(f"a worker has sslth {sslth.__version__} and this is {version}; install the same one")
     _limit_threads()
     if threading.current_thread() is threading.main_thread():
         # The terminal sends Ctrl-C to workers too: a solver would end early, and half a search be stored as a result.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return evaluate_batch(evaluate, cells, seconds)
+    return evaluate_batch(evaluate, cells, seconds, None if store is None else _opened(store).put_one)
+
+
+@cache
+def _opened(path: Path) -> Store:
+    """One connection for the life of this process."""
+    return Store(path)
 
 
 def begin_worker(parent: int) -> None:
