@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+import sslth
 from benchmarks.virtual_width_networks import predict_resnet18, run_resnet20
 from sslth.cnn.gain import sign_gain
 from sslth.cnn.layers import Layer, Wiring
@@ -33,8 +35,9 @@ from sslth.subset_sum.kernels.exact_sum import add_rows_exactly, settle
 from sslth.subset_sum.memory import peak_bytes
 from sslth.subset_sum.random_weights import Part, fill_rows
 
-PARTS = ("memory", "plain", "error", "networks")
+PARTS = ("memory", "ticket", "plain", "error", "networks")
 _MEMORY_WIDTHS, _MEMORY_D = (10**4, 10**5, 10**6, 10**7), 72
+_TICKET_INPUTS, _TICKET_OUTPUTS = 100, 9
 _ERROR_DIMENSIONS = (9, 72, 288)
 _ERROR_WIDTHS = tuple(round(10 ** (half / 2)) for half in range(4, 17))  # 10² to 10⁸, two a decade
 _FEWEST_A_DIMENSION = 3
@@ -85,6 +88,9 @@ def cells(parts: list[str], most: int, weights: Path) -> list[Cell]:
     if "memory" in parts:
         widths = [width for width in _MEMORY_WIDTHS if width <= most]
         found += [(f"memory-{_MEMORY_D}-{width}", measure_block, (width, _MEMORY_D, 0, _REPEATS)) for width in widths]
+    if "ticket" in parts:
+        widths = [width for width in _MEMORY_WIDTHS if width <= most]
+        found += [(f"ticket-{n}", measure_ticket, (n, _TICKET_INPUTS, _TICKET_OUTPUTS)) for n in widths]
     if "plain" in parts:
         found.append(("plain", measure_plain_generation, (_NORMALS,)))
     if "error" in parts:
@@ -141,6 +147,31 @@ def measure_block(width: int, d: int, seed: int, repeats: int) -> dict[str, Any]
         "peak_bytes_before": before,
         "stated_bytes": TiledSearch().bytes_of_block(width, d),
     }
+
+
+def measure_ticket(width: int, inputs: int, outputs: int) -> dict[str, Any]:
+    """Extract a linear layer, write its ticket, read it and merge it; seconds of each, and the peak of this process."""
+    import torch
+
+    torch.manual_seed(0)
+    model, x = torch.nn.Sequential(torch.nn.Linear(inputs, outputs)), torch.rand(64, inputs)
+    row: dict[str, Any] = {"width": width, "blocks": inputs, "d": outputs}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ticket.safetensors"
+        for n in (min(width, 10_000), width):  # the first time kernels are compiled
+            started = [time.perf_counter()]
+            ticket = sslth.extract(model, x, n, low=0.0, high=1.0, progress=False)
+            started.append(time.perf_counter())
+            ticket.save(path)
+            started.append(time.perf_counter())
+            merged = sslth.Ticket.load(path).to_module(merged=True)
+            started.append(time.perf_counter())
+        with torch.no_grad():
+            error = (merged(x) - model(x)).norm() / (model(x) - model(x).mean(dim=0)).norm()
+        row |= {"kept": ticket.kept_filters, "file_bytes": path.stat().st_size, "logit_error": float(error)}
+    names = ("extract_seconds", "save_seconds", "load_and_merge_seconds")
+    row |= {name: stop - start for name, start, stop in zip(names, started, started[1:], strict=False)}
+    return row | {"peak_bytes": own_peak_bytes()}
 
 
 def measure_error(width: int, d: int, seed: int) -> dict[str, Any]:

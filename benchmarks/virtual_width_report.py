@@ -67,7 +67,8 @@ def theorem_error(width: float, d: int) -> float:
 
 def tables(rows: Sequence[Row]) -> str:
     """All that was measured, in Markdown."""
-    parts = [_memory_table(_kind(rows, "memory"), _kind(rows, "plain")), _error_table(_kind(rows, "error"))]
+    parts = [_memory_table(_kind(rows, "memory"), _kind(rows, "plain")), _ticket_table(_kind(rows, "ticket"))]
+    parts.append(_error_table(_kind(rows, "error")))
     parts += [_network_lines(row) for row in _kind(rows, "network")]
     return "\n\n".join(part for part in parts if part)
 
@@ -103,6 +104,23 @@ def _memory_table(rows: Sequence[Row], plain: Sequence[Row]) -> str:
             f"Plain generation, ns a float32 normal: NumPy's Philox and standard_normal {row['numpy']:.2f} (float64 "
             f"{row['numpy_float64']:.2f}), torch.randn {row['torch']:.2f}, ours {row['ours']:.2f}; a copy of the same "
             f"bytes {row['copy']:.2f}."
+        )
+    return "\n".join(lines)
+
+
+def _ticket_table(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    lines = [
+        f"Whole tickets of a linear layer of {rows[0]['blocks']} inputs and {rows[0]['d']} outputs:\n",
+        "| width | peak MiB | kept filters | file MB | s to extract | to save | to load and merge | logit error |",
+        "|" + "---|" * 8,
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['width']:,} | {row['peak_bytes'] / 2**20:.0f} | {row['kept']:,} | {row['file_bytes'] / 1e6:.1f} "
+            f"| {row['extract_seconds']:.1f} | {row['save_seconds']:.2f} | {row['load_and_merge_seconds']:.1f} "
+            f"| {row['logit_error']:.1e} |"
         )
     return "\n".join(lines)
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import sslth
-from sslth.cnn.ticket_file import ticket_bytes
+from sslth.cnn.ticket_file import ticket_size
 from sslth.cnn.widths.width_plan import WidthPlan
 from sslth.data.digits import load_digits
 from sslth.networks.small_cnn import small_cnn
@@ -63,7 +63,7 @@ def rows(name: str, wishes: Sequence[str], cache: Path) -> Iterator[tuple[str, .
             label,
             f"{min(ticket.widths.values()):,} to {ticket.width:,}",
             f"{predicted['error']:.2g} / {reached['error']:.2g}",
-            f"{predicted['bytes']:,} / {len(ticket_bytes(ticket)):,}",
+            f"{predicted['bytes']:,} / {ticket_size(ticket):,}",
             f"{shown[0].predicted_seconds:.1f} / {seconds:.1f}",
         )
 

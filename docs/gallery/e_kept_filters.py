@@ -34,7 +34,7 @@ print(ticket)
 # A kept filter is its scale times a random kernel for every output channel; weights are drawn again from the seed.
 layer = ticket.layers[0]
 (block,) = RandomLayer(ticket.seed, layer.layer).channels
-filters = layer.channels[0]
+filters = layer.channels[0].numbers()
 rows = block.rows(filters, block.scales(filters)).reshape(-1, 4, 3, 3)
 figure = draw_kept_filters(rows, total=block.size, title="the only input channel")
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sslth.cnn.index_codec import decode_blocks, encode_blocks
+from sslth.cnn.index_codec import unpacked
+from sslth.cnn.kept_filters import KeptFilters
 from sslth.cnn.own_weights import OwnPair, digest_of_pairs
 from sslth.cnn.random_layer import Block
 from sslth.errors import InvalidInputError, TicketFileError
@@ -26,7 +27,6 @@ FloatArray = npt.NDArray[np.float64]
 _REVISION = 2  # of the searches: raise it whenever one of them may find other filters for the same block
 _APPLICATION_ID = int.from_bytes(b"SSLB", "big")  # tells our files from other programs'
 _WAIT_SECONDS = 60.0
-_STRETCH = 1 << 16
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS blocks (key BLOB PRIMARY KEY, size INTEGER, filters BLOB) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS notes (key BLOB PRIMARY KEY, said TEXT) WITHOUT ROWID",
@@ -57,12 +57,6 @@ def block_key(block: Block, sign: int, target: FloatArray, searched_by: str) -> 
 @lru_cache(maxsize=256)
 def _digest(pair: OwnPair) -> str:
     return digest_of_pairs({"": pair})
-
-
-def _rising(filters: Filters) -> bool:
-    """Checked in stretches: of a wide block they are many."""
-    stretches = (filters[start : start + _STRETCH + 1] for start in range(0, filters.size, _STRETCH))
-    return all(bool((here[1:] > here[:-1]).all()) for here in stretches)
 
 
 class BlockStore:
@@ -110,18 +104,21 @@ class BlockStore:
         if row is None:
             return None
         try:
-            counts = np.array([row[0]], dtype=np.uint32)
-            return decode_blocks(np.frombuffer(row[1], dtype=np.uint8), counts, [block.size], block.layer.name)[0]
+            found = list(unpacked([row[1]], block.size, block.layer.name))
+            filters = np.concatenate([np.empty(0, dtype=np.uint32), *found])
+            if filters.size != row[0]:
+                raise ValueError(f"a block of {row[0]} filters lists {filters.size}")
+            return filters
         except (TicketFileError, ValueError, TypeError, OverflowError) as error:
             raise self._trouble(error) from None
 
     def put(self, key: bytes, filters: Filters) -> None:
         """Store the kept filters of a block; the first ones stay."""
-        data, counts = encode_blocks([filters if _rising(filters) else np.sort(filters)])
+        kept = KeptFilters.of(filters)
         try:
             with self._database:
                 self._database.execute(
-                    "INSERT OR IGNORE INTO blocks VALUES (?, ?, ?)", (key, int(counts[0]), data.tobytes())
+                    "INSERT OR IGNORE INTO blocks VALUES (?, ?, ?)", (key, kept.size, b"".join(kept.chunks()))
                 )
         except sqlite3.Error as error:
             raise self._trouble(error) from None

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sslth.cnn.channel_means import ChannelMeans
 from sslth.cnn.gain import pursuit_gain
+from sslth.cnn.kept_filters import KeptFilters
 from sslth.cnn.kept_layer import KeptLayer
 from sslth.cnn.layers import Layer, Wiring
 from sslth.cnn.plan import LayerPlan, Task
@@ -30,7 +31,6 @@ __all__ = [
     "zero_padding_shows",
 ]
 
-Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -41,7 +41,7 @@ class Sum:
     total: FloatArray
 
 
-Find = Callable[[Sequence[Task]], Sequence[Filters | Sum]]
+Find = Callable[[Sequence[Task]], Sequence[KeptFilters | Sum]]
 """Searches tasks, side by side where it can, and returns their kept filters in the same order."""
 
 
@@ -65,16 +65,15 @@ class FittedLayer:
     kernels: FloatArray
     taps: FloatArray
     bias: FloatArray
-    channels: list[Filters]
-    constants: list[Filters]
-    tap_filters: list[Filters]
+    channels: list[KeptFilters]
+    constants: list[KeptFilters]
+    tap_filters: list[KeptFilters]
     matched: float = 0.0
 
     @classmethod
     def of(cls, plan: LayerPlan) -> FittedLayer:
         """Nothing found yet."""
-        wiring = plan.layer.wiring
-        nothing = np.empty(0, dtype=np.uint32)
+        wiring, nothing = plan.layer.wiring, KeptFilters.none()
         return cls(
             plan,
             np.zeros((2, *wiring.weight_shape)),
@@ -96,25 +95,24 @@ class FittedLayer:
 
     def aim(self, layer: Layer) -> None:
         """Take another number of constant filters, or another value of the constant channel."""
-        groups, nothing = layer.wiring.groups, np.empty(0, dtype=np.uint32)
+        groups, nothing = layer.wiring.groups, KeptFilters.none()
         self.plan = replace(self.plan, layer=layer)
         self.constants = [nothing] * (groups if layer.constants else 0)
         self.tap_filters = [nothing] * (groups if layer.tap_constants else 0)
 
-    def take(self, task: Task, filters: Filters, total: FloatArray) -> None:
+    def take(self, task: Task, filters: KeptFilters, total: FloatArray) -> None:
         """Note the filters that were found for one block and sign, and their sum divided by the gain."""
         block, wiring = task.block, self.plan.layer.wiring
-        found = np.sort(filters)
         if block.is_tap:
-            self.tap_filters[block.channel] = found
+            self.tap_filters[block.channel] = filters
             target = wiring.constant_channel.block(self.taps, block.channel)
             target[...] = self.plan.layer.tap_value * total.reshape(target.shape)
         elif block.is_constant:
-            self.constants[block.channel] = found
+            self.constants[block.channel] = filters
             size = wiring.outputs_per_group
             self.bias[block.channel * size : (block.channel + 1) * size] = total
         else:
-            self.channels[block.channel] = np.sort(np.concatenate([self.channels[block.channel], found]))
+            self.channels[block.channel] = self.channels[block.channel].joined(filters)
             target = wiring.block(self.kernels[0 if task.sign > 0 else 1], block.channel)
             target[...] = total.reshape(target.shape)
             wanted = float(np.linalg.norm(task.target)) / self.plan.layer.gain
@@ -157,7 +155,7 @@ def add_up(work: Sequence[tuple[FittedLayer, Task]], find: Find, threads: int | 
     """Search the tasks and enter filters and sums in their layers; drawing the kept rows again is O(kept d)."""
     found = find([task for _, task in work])
 
-    def total(item: tuple[tuple[FittedLayer, Task], Filters | Sum]) -> FloatArray:
+    def total(item: tuple[tuple[FittedLayer, Task], KeptFilters | Sum]) -> FloatArray:
         (fitted, task), answer = item
         if isinstance(answer, Sum):
             return answer.total / fitted.plan.layer.gain
@@ -168,7 +166,7 @@ def add_up(work: Sequence[tuple[FittedLayer, Task]], find: Find, threads: int | 
         for (fitted, task), answer, summed in zip(
             work, found, pool.map(total, zip(work, found, strict=True)), strict=True
         ):
-            fitted.take(task, np.empty(0, dtype=np.uint32) if isinstance(answer, Sum) else answer, summed)
+            fitted.take(task, KeptFilters.none() if isinstance(answer, Sum) else answer, summed)
 
 
 def uncompensated(plans: Iterable[LayerPlan], seed: int, find: Find, threads: int | None) -> list[FittedLayer]:

@@ -62,7 +62,8 @@ def extract(
     model : torch.nn.Module
         Its weights must sit in convolutions (of 1 to 3 axes, transposed ones too), Linear and batch norm; anything
         weightless may stand between them. Not changed. A batch norm that the graph shows to follow a layer is folded
-        into it; another one is a target of its own, one scale and offset a channel.
+        into it; another one is a target of its own, one scale and offset a channel. So is a parameter of the forward
+        that multiplies channels by numbers of their own; anything else that a bare parameter does is refused.
     example_input : Tensor[batch, ...], or a tuple of them
         A batch of inputs the model accepts; a tuple where its forward takes several. Then `low` and `high` may be
         tuples as well, and so may `calibration` and its batches.

@@ -6,21 +6,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
 from sslth.cnn.block_store import BlockStore
 from sslth.cnn.calibration import calibrate, errors_with_and_without
 from sslth.cnn.channel_means import ChannelMeans
 from sslth.cnn.compensation import FittedLayer, Sum, compensated, uncompensated, with_constants
+from sslth.cnn.kept_filters import KeptFilters
 from sslth.cnn.plan import LayerPlan, Searcher, Task, search_all
 from sslth.cnn.progress import Bar, Progress
+from sslth.cnn.spool import Spool
 from sslth.cnn.trace import Traced
 
 __all__ = ["BlockFinder", "Finder", "fit_to_data", "fit_to_means", "fit_to_weights"]
-
-Filters = npt.NDArray[np.uint32]
 
 _MEASURED = 256  # inputs of the example, at most, on which the error is measured
 _STAGE = "searching blocks"
@@ -40,7 +38,7 @@ class BlockFinder(Protocol):
         """All blocks of these layers are going to be asked for."""
         ...
 
-    def __call__(self, tasks: Sequence[Task]) -> Sequence[Filters | Sum]:
+    def __call__(self, tasks: Sequence[Task]) -> Sequence[KeptFilters | Sum]:
         """One answer for every task, in their order."""
         ...
 
@@ -58,6 +56,7 @@ class Finder:
     ) -> None:
         self.threads = threads
         self._solver, self._max_kept, self._store, self._report = solver, max_kept, store, report
+        self._spool = Spool()
         self._done = self._total = 0
 
     @property
@@ -73,15 +72,15 @@ class Finder:
             self._total += layer.wiring.in_channels * (1 if layer.nonnegative else 2) + layer.wiring.groups * constants
         self._report(self._done, self._total, _STAGE)
 
-    def __call__(self, tasks: Sequence[Task]) -> list[Filters]:
+    def __call__(self, tasks: Sequence[Task]) -> list[KeptFilters]:
         """The kept filters of every task, in their order."""
-        found: list[Filters] = [np.empty(0, dtype=np.uint32)] * len(tasks)
+        found = [KeptFilters.none()] * len(tasks)
         bar = self._report if isinstance(self._report, Bar) else None
         if bar is not None:
             bar.searched(0)
         with closing(search_all(tasks, self._solver, self._max_kept, self.threads, store=self._store)) as searched:
             for number, filters in searched:
-                found[number] = filters
+                found[number] = KeptFilters.of(filters, self._spool)
                 self._done += 1
                 if bar is not None:
                     bar.searched(tasks[number].block.size)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sslth.cnn.kept_filters import KeptFilters
 from sslth.cnn.layers import Layer
 from sslth.cnn.merged import MergedLayer
 from sslth.cnn.modules import ConstantChannel, PrunedPair, RandomPair
@@ -19,25 +20,24 @@ from sslth.subset_sum.kernels.exact_sum import add_rows_exactly, settle
 
 __all__ = ["KeptLayer", "merged_layer", "pruned_pair", "random_pair"]
 
-Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class KeptLayer:
-    """The kept filters of one layer: sorted filter numbers t by input channel, bias and constant channel."""
+    """The kept filters of one layer: rising filter numbers t by input channel, bias and constant channel."""
 
     layer: Layer
-    channels: tuple[Filters, ...]
-    constants: tuple[Filters, ...]
-    taps: tuple[Filters, ...] = ()
+    channels: tuple[KeptFilters, ...]
+    constants: tuple[KeptFilters, ...]
+    taps: tuple[KeptFilters, ...] = ()
 
     @property
     def kept(self) -> int:
         """Number of kept filters."""
         return sum(block.size for block in (*self.channels, *self.constants, *self.taps))
 
-    def blocks(self, seed: int) -> list[tuple[Block, Filters]]:
+    def blocks(self, seed: int) -> list[tuple[Block, KeptFilters]]:
         """Every random block with its kept filters: input channels, then biases, then constant channels."""
         random = RandomLayer(seed, self.layer)
         return [
@@ -53,7 +53,8 @@ def pruned_pair(seed: int, kept: KeptLayer) -> PrunedPair:
     channels, scales, kernels = [], [], [np.empty((0, wiring.d))]
     constant_scales, constant_kernels = [], [np.empty((0, wiring.out_channels))]
     tap_groups, tap_scales, tap_kernels = [], [], []
-    for block, filters in kept.blocks(seed):
+    for block, packed in kept.blocks(seed):
+        filters = packed.numbers()
         if block.is_tap:
             tap_groups.append(np.full(filters.size, block.channel, dtype=np.int64))
             tap_scales.append(block.scales(filters))
@@ -128,9 +129,7 @@ def merged_layer(seed: int, kept: KeptLayer) -> MergedLayer:
     taps = np.zeros((2, *constant.weight_shape)) if kept.layer.tap_constants else None
     place = (wiring.outputs_per_group, *wiring.kernel_size)
     for block, filters in kept.blocks(seed):
-        scales = block.scales(filters)
-        for side, chosen in enumerate((scales > 0, scales < 0)):
-            total, radius = _sum_of_rows(block, filters[chosen], kept.layer.gain)
+        for side, (total, radius) in enumerate(_sums_of_rows(block, filters, kept.layer.gain)):
             if block.is_constant or block.is_tap:
                 if side == 1:  # relu(v * 1) is 0 for these
                     continue
@@ -156,11 +155,19 @@ def merged_layer(seed: int, kept: KeptLayer) -> MergedLayer:
     )
 
 
-def _sum_of_rows(block: Block, filters: Filters, gain: float) -> tuple[FloatArray, FloatArray]:
-    """The sum of |v_t| U[:, t] divided by the gain, rounded, and a bound on the error of that: float64[d] each."""
-    high, low, lost = -np.zeros(block.d), np.zeros(block.d), np.zeros(block.d)
+def _sums_of_rows(block: Block, filters: KeptFilters, gain: float) -> list[tuple[FloatArray, FloatArray]]:
+    """For v_t > 0 and v_t < 0: the sum of |v_t| U[:, t] divided by the gain, and how far off: float64[d] each."""
+    sums = [(-np.zeros(block.d), np.zeros(block.d), np.zeros(block.d)) for _ in range(2)]
     for here, scales in block.stretches(filters):
-        add_rows_exactly(block.rows(here, scales), np.arange(here.size), high, low, lost)
+        for sign, (high, low, lost) in zip((1, -1), sums, strict=True):
+            chosen = scales * np.float32(sign) > 0
+            if chosen.any():
+                add_rows_exactly(block.rows(here[chosen], scales[chosen]), np.arange(chosen.sum()), high, low, lost)
+    return [_rounded(high, low, lost, gain) for high, low, lost in sums]
+
+
+def _rounded(high: FloatArray, low: FloatArray, lost: FloatArray, gain: float) -> tuple[FloatArray, FloatArray]:
+    """The sum divided by the gain, rounded, and a bound on the error of that."""
     settle(high, low)
     total = high / gain
     # |low| <= ulp(high) / 2 was left out, `lost` bits twice over to cover its own rounding, the division rounds once

@@ -27,6 +27,7 @@ __all__ = [
     "PaddingMode",
     "Weighted",
     "Wiring",
+    "bare_parameters",
     "empty_module",
     "find_layers",
     "fingerprint",
@@ -62,7 +63,7 @@ _KIND_OF: dict[type[nn.Module], Kind] = {
 _MODULE_OF = {kind: module for module, kind in _KIND_OF.items()}
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _ACTIVATIONS = (nn.PReLU,)  # their few parameters belong to the activation, which passes through as it is
-_SCALE = "put them into a module: a scale of channels is a depthwise 1x1 convolution"
+_SCALE = "what multiplies every channel by a number of its own is replaced, anything else belongs into a module"
 _REMEDY = (
     "convolutions, Linear and batch norm are replaced; to take anything else along as it is, name it in carry_over"
 )
@@ -233,7 +234,7 @@ def find_layers(
                 raise UnsupportedModuleError(f"{shown} has forward hooks, which a ticket would drop; remove them first")
         elif isinstance(module, nn.modules.batchnorm._NormBase):
             raise UnsupportedModuleError(f"{shown} is a {type(module).__name__} {_norm_trouble(module)}; {_REMEDY}")
-        elif type(module) not in _ACTIVATIONS and next(module.parameters(recurse=False), None) is not None:
+        elif _has_weights_of_its_own(module):
             own = ", ".join(label for label, _ in module.named_parameters(recurse=False))
             raise UnsupportedModuleError(
                 f"{shown} is a {type(module).__name__} with weights of its own ({own}); {_REMEDY if name else _SCALE}"
@@ -241,6 +242,23 @@ def find_layers(
     if not found:
         raise InvalidInputError("the model has no convolution and no Linear, so there is nothing to make a ticket of")
     return found
+
+
+def bare_parameters(model: nn.Module, carry_over: Collection[str] = ()) -> dict[str, nn.Parameter]:
+    """Parameters of modules that are neither layers nor norms nor activations, by qualified name, each once."""
+    return {
+        f"{name}.{label}" if name else label: parameter
+        for name, module in model.named_modules()
+        if not is_carried(name, carry_over) and not isinstance(module, Weighted) and _has_weights_of_its_own(module)
+        for label, parameter in module.named_parameters(recurse=False)
+    }
+
+
+def _has_weights_of_its_own(module: nn.Module) -> bool:
+    """Of a module that is no layer."""
+    if type(module) in _ACTIVATIONS or isinstance(module, nn.modules.batchnorm._NormBase):
+        return False
+    return next(module.parameters(recurse=False), None) is not None
 
 
 def is_replaceable_norm(module: nn.Module) -> bool:

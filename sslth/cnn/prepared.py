@@ -24,6 +24,7 @@ from sslth.cnn.arguments import (
 from sslth.cnn.box import as_box
 from sslth.cnn.calibration import checked_calibration
 from sslth.cnn.channel_means import ChannelMeans, channel_means
+from sslth.cnn.channel_scales import with_scales_as_layers
 from sslth.cnn.compensation import FittedLayer
 from sslth.cnn.fit import BlockFinder, fit_to_data, fit_to_means, fit_to_weights
 from sslth.cnn.joined import Shapes, corners_of, input_shapes, join_batches, join_rows, joined, shapes_taken
@@ -193,6 +194,8 @@ def prepare(
         raise InvalidInputError("compensate=False aims at the target's weights; leave it out, or leave out calibration")
     chunks = None if calibration is None else checked_calibration(calibration, tuple(inputs.shape[1:]), box)
     where = resolve_device(device)
+    if shapes is None:
+        model = with_scales_as_layers(model, inputs[:1].to(next(model.parameters(), inputs)), carried)
     find_layers(model, carried, allow_norms=True)  # what cannot be replaced is said before anything is run
 
     twin = copy.deepcopy(model).eval().to(where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -11,9 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from sslth.cnn.channel_scales import with_scales_as_layers
 from sslth.cnn.joined import Shapes, joined, split_rows
 from sslth.cnn.kept_layer import KeptLayer, merged_layer, pruned_pair, random_pair
-from sslth.cnn.layers import Wiring, find_layers, wiring_of
+from sslth.cnn.layers import Wiring, bare_parameters, find_layers, wiring_of
 from sslth.cnn.merged import MergedLayer, merged_module
 from sslth.cnn.modules import bytes_of_random_pair
 from sslth.cnn.plain import plain_network
@@ -151,12 +153,12 @@ class Ticket:
         keep = np.zeros(kept.layer.filters, dtype=np.bool_)
         for channel, filters in enumerate(kept.channels):
             blocked[channel * size : (channel + 1) * size, channel] = True
-            keep[channel * size + filters.astype(np.int64)] = True
+            keep[channel * size + filters.numbers().astype(np.int64)] = True
         for group, filters in enumerate(kept.constants):
-            keep[inputs * size + group * kept.layer.constants + filters.astype(np.int64)] = True
+            keep[inputs * size + group * kept.layer.constants + filters.numbers().astype(np.int64)] = True
         first = inputs * size + len(kept.constants) * kept.layer.constants
         for group, filters in enumerate(kept.taps):
-            keep[first + group * kept.layer.tap_constants + filters.astype(np.int64)] = True
+            keep[first + group * kept.layer.tap_constants + filters.numbers().astype(np.int64)] = True
         return Masks(blocked, keep)
 
     def random_network(self, model: nn.Module | None = None) -> nn.Module:
@@ -254,7 +256,7 @@ class Ticket:
     def _base(self, model: nn.Module | None) -> nn.Module:
         if model is not None:
             self.plain_target(model)
-            return model
+            return self._scaled(model)
         if self.model is not None:
             return self.model
         if self.description is None:
@@ -262,6 +264,14 @@ class Ticket:
                 "the ticket's network is not a plain nn.Sequential, so its forward is needed: pass the model"
             )
         return empty_network(self.description, {kept.layer.name: kept.layer.wiring for kept in self.layers})
+
+    def _scaled(self, model: nn.Module) -> nn.Module:
+        """The model with its scales of channels as layers, if this ticket has them."""
+        if self.input_shapes is not None or not bare_parameters(model, self.carry_over):
+            return model
+        inside = torch.linspace(0.25, 0.75, max(1, math.prod(self.input_shape))).reshape(1, *self.input_shape)
+        example = torch.from_numpy(np.asarray(self.low + (self.high - self.low) * inside.numpy()))
+        return with_scales_as_layers(model, example.to(next(model.parameters())), self.carry_over)
 
     def seen(self, model: nn.Module) -> nn.Module:
         """The model as a network of one input: a copy that takes them joined where there are several."""
@@ -281,7 +291,7 @@ class Ticket:
         if not isinstance(model, nn.Module):
             raise InvalidInputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
         try:
-            plain = plain_network(model, self.folds, self.carry_over)
+            plain = plain_network(self._scaled(model), self.folds, self.carry_over)
         except InvalidInputError as error:
             raise InvalidInputError(f"this is not the ticket's network: {error}") from None
         found = {name: wiring_of(module) for name, module in find_layers(plain, self.carry_over).items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ class Traced:
             raise ValueError("a trace has either a graph or a reason")
 
 
-def trace(model: nn.Module, example_input: Tensor) -> Traced:
+def trace(model: nn.Module, example_input: Tensor, whole: Collection[str] = ()) -> Traced:
     """Trace a copy of the model in evaluation mode and check the graph at the example.
 
     Parameters
@@ -49,6 +49,8 @@ def trace(model: nn.Module, example_input: Tensor) -> Traced:
         It is not changed; torch.nn's modules become single nodes of the graph, others are traced through.
     example_input : tensor [batch, ...]
         In the model's own dtype and on its device.
+    whole : names
+        Modules that stay single nodes, with all that is in them.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def trace(model: nn.Module, example_input: Tensor) -> Traced:
     if not all(torch.isfinite(tensor).all() for tensor in expected):
         return Traced(twin, None, "the model's output at the example input is not finite")
     try:
-        graph_module = fx.GraphModule(twin, _Tracer().trace(twin))
+        graph_module = fx.GraphModule(twin, _Tracer(whole).trace(twin))
         with torch.no_grad():
             found = tensors_of(graph_module(example_input.clone()))
     except Exception as error:
@@ -101,10 +103,15 @@ def trace(model: nn.Module, example_input: Tensor) -> Traced:
 
 
 class _Tracer(fx.Tracer):
-    """Our own weighted module is one node of the graph, like those of torch.nn."""
+    """Our own weighted module is one node of the graph, like those of torch.nn; others may be named."""
+
+    def __init__(self, whole: Collection[str]) -> None:
+        super().__init__()
+        self._whole = frozenset(whole)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, ChannelAffine) or super().is_leaf_module(m, module_qualified_name)
+        named = module_qualified_name in self._whole
+        return named or isinstance(m, ChannelAffine) or super().is_leaf_module(m, module_qualified_name)
 
 
 def tensors_of(value: Any) -> tuple[Tensor, ...] | None:

@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, NamedTuple
@@ -23,7 +23,7 @@ from scipy.special import erfinv
 
 from sslth.cnn.layers import OWN
 from sslth.cnn.random_layer import Block
-from sslth.errors import InvalidInputError
+from sslth.cnn.spool import room_is_there
 from sslth.subset_sum.kernels.sign_tile import sign_tile
 from sslth.subset_sum.kernels.split_scales import split_scales
 
@@ -216,16 +216,6 @@ def one_ahead(items: Iterator[Tile]) -> Generator[Tile, None, None]:
             yield item
 
 
-@contextmanager
-def _room_is_there() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InvalidInputError(
-            f"cannot write kept filters to {tempfile.gettempdir()} ({error.strerror or error}); set TMPDIR"
-        ) from None
-
-
 class KeptNumbers:
     """Kept filter numbers in rising order: in memory as long as they are few, then in a temporary file.
 
@@ -256,7 +246,7 @@ class KeptNumbers:
         held, more = np.concatenate([*self._parts, np.empty(0, dtype=np.uint32)]), np.sort(more)
         if self._file is None:
             return np.sort(np.concatenate([held, more]))
-        with _room_is_there(), tempfile.TemporaryFile(prefix="sslth-kept-") as merged:
+        with room_is_there(), tempfile.TemporaryFile(prefix="sslth-kept-") as merged:
             taken = 0
             for part in self._in_turn(held):
                 stop = int(np.searchsorted(more, part[-1]))
@@ -277,7 +267,7 @@ class KeptNumbers:
             yield held
 
     def _spill(self) -> None:
-        with _room_is_there():
+        with room_is_there():
             if self._file is None:
                 self._file = tempfile.TemporaryFile(prefix="sslth-kept-")  # noqa: SIM115 - closed by __exit__
             np.concatenate(self._parts).tofile(self._file)

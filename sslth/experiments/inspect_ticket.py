@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import nn
 from sslth.cnn.fit_note import matched_errors
 from sslth.cnn.kernel_errors import kernel_errors
 from sslth.cnn.layers import fingerprint
+from sslth.cnn.tensor_file import read_header
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.ticket_file import load_ticket, read_metadata
 
@@ -50,13 +50,14 @@ def inspect_ticket(path: Path, model: nn.Module | None = None, source: Any = Non
     Without a model no random weight is drawn; with one, O(kept d).
     """
     ticket = load_ticket(path, Ticket, source, without_source=model is None and source is None)
-    content = path.read_bytes()
-    index_bytes, stored_errors = _index_bytes(content), matched_errors(ticket.settings)
+    with path.open("rb") as stream:
+        header, _, tensors = read_header(stream)
+    stored_errors = matched_errors(ticket.settings)
     found = ticket.summary()
     found |= {
         "path": str(path),
-        "file_bytes": len(content),
-        "sha256": read_metadata(content)["sha256"],
+        "file_bytes": path.stat().st_size,
+        "sha256": read_metadata(header)["sha256"],
         "low": [float(np.min(ticket.low)), float(np.max(ticket.low))],
         "high": [float(np.min(ticket.high)), float(np.max(ticket.high))],
         "pruned_parameters": 0,
@@ -70,7 +71,7 @@ def inspect_ticket(path: Path, model: nn.Module | None = None, source: Any = Non
             wiring.out_channels if wiring.has_bias else 0
         )
         layer["kept_share"] = kept.kept / kept.layer.filters
-        layer["index_bytes"] = index_bytes[number]
+        layer["index_bytes"] = sum(tensors[f"layers.{number}.{part}"].nbytes for part in ("kept", "counts"))
         layer["matched_error"] = stored_errors.get(layer["name"])
     if model is not None:
         plain = ticket.plain_target(model)
@@ -137,17 +138,6 @@ def _layer_table(layers: list[dict[str, Any]]) -> list[str]:
         row += f"{layer['kept']:11,d} {layer['total']:13,d} {layer['kept_share']:7.2%}"
         rows.append(row + (f" {'-':>8s}" if layer[known] is None else f" {layer[known]:8.1e}"))
     return rows
-
-
-def _index_bytes(content: bytes) -> list[int]:
-    """The bytes that name each layer's kept filters."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    sizes: list[int] = []
-    while f"layers.{len(sizes)}.kept" in header:
-        number = len(sizes)
-        parts = (header[f"layers.{number}.{part}"]["data_offsets"] for part in ("kept", "counts"))
-        sizes.append(sum(stop - start for start, stop in parts))
-    return sizes
 
 
 def _shape(shape: list[int]) -> str:

@@ -168,7 +168,8 @@ def _draw(model: nn.Module, ticket: Ticket, certificate: Report) -> dict[str, by
     wiring = kept.layer.wiring
     weight, _ = kernel_and_bias(find_layers(ticket.plain_target(model), ticket.carry_over)[name])
     channel = max(range(wiring.in_channels), key=lambda b: float(np.linalg.norm(wiring.block(weight, b))))
-    block, filters = kept.blocks(ticket.seed)[channel]
+    block, packed = kept.blocks(ticket.seed)[channel]
+    filters = packed.numbers()
     scales = block.scales(filters)
     positive = scales > 0
     filters, scales = filters[positive], scales[positive]

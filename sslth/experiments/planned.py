@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from sslth.cnn.ticket import Ticket
-from sslth.cnn.ticket_file import ticket_bytes
+from sslth.cnn.ticket_file import ticket_size
 from sslth.cnn.widths.width_plan import WidthPlan
 
 __all__ = ["planned_and_reached", "planned_lines", "unmet_wishes"]
@@ -42,7 +42,7 @@ def planned_and_reached(plan: WidthPlan, ticket: Ticket, seconds: float) -> dict
         "reached": {
             "error": stored["reached"]["error"],
             "seconds": round(seconds, 3),
-            "bytes": len(ticket_bytes(ticket)),
+            "bytes": ticket_size(ticket),
         },
         "on": stored["on"],
         "inputs": stored["inputs"],

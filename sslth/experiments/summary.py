@@ -14,7 +14,7 @@ import numpy.typing as npt
 import sslth
 from sslth.cnn.certificates.certificate import Report
 from sslth.cnn.ticket import Ticket
-from sslth.cnn.ticket_file import ticket_bytes
+from sslth.cnn.ticket_file import ticket_size
 from sslth.experiments.comparison import Comparison
 from sslth.experiments.deployed_size import deployed_table
 from sslth.experiments.planned import planned_lines
@@ -61,7 +61,7 @@ def summary_of(
         "plan": planned,
         "kept_filters": ticket.kept_filters,
         "total_filters": ticket.total_filters,
-        "ticket_bytes": len(ticket_bytes(ticket)),
+        "ticket_bytes": ticket_size(ticket),
         "target_bytes": target_bytes,
         "deployed": deployed,
         "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},

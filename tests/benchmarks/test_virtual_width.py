@@ -72,6 +72,16 @@ def test_cells_are_measured_once_and_drawn(
     assert (tmp_path / "error.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_ticket_is_written_read_and_merged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    row = virtual_width.measure_ticket(64, 3, 2)
+    assert row["logit_error"] < 0.1
+    assert 0 < row["kept"] < 3 * 2 * 64 + 4 * 64
+    assert row["file_bytes"] > row["kept"]
+    (tmp_path / "ticket-64.json").write_text(json.dumps({"name": "ticket-64", **row}))
+    assert virtual_width.main(["--parts", "ticket", "--most", "64", "--out", str(tmp_path)]) == 0
+    assert f"| 64 | {row['peak_bytes'] / 2**20:.0f} | {row['kept']} |" in capsys.readouterr().out
+
+
 def test_the_table_of_memory_says_what_was_measured() -> None:
     rows = [
         {"name": f"memory-72-{n}", "width": n, "d": 72, "peak_bytes": (300 << 20) + 3 * n, "error": 1 / n,

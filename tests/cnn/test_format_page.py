@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import sslth
+from sslth.cnn.kept_filters import KeptFilters
 from sslth.cnn.kept_layer import KeptLayer
 from sslth.subset_sum.kernels.normal import CENTRAL_BITS, LOG2_BITS, TAIL_BITS
 
@@ -97,9 +98,9 @@ def test_a_stranger_rebuilds_a_constant_channel_and_an_added_bias(reader: Module
     ticket = sslth.extract(model, torch.rand(2, *shape), width=48, solver="sorted_pursuit", progress=False)
     layers = []
     for kept in ticket.layers:
-        blocks = tuple(np.array([group, 7, 300], dtype=np.uint32) for group in range(kept.layer.wiring.groups))
+        numbers = [np.array([group, 7, 300], dtype=np.uint32) for group in range(kept.layer.wiring.groups)]
         layer = dataclasses.replace(kept.layer, tap_constants=400, tap_value=0.25)
-        layers.append(KeptLayer(layer, kept.channels, kept.constants, blocks))
+        layers.append(KeptLayer(layer, kept.channels, kept.constants, tuple(map(KeptFilters.of, numbers))))
     compare(reader, dataclasses.replace(ticket, layers=tuple(layers)), tmp_path / "ticket.safetensors")
 
 

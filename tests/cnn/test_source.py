@@ -155,7 +155,7 @@ def test_own_tensors_are_what_the_ticket_is_made_of(model: nn.Module, x: Tensor,
     assert [kept.layer.width for kept in ticket.layers] == [24, 48]
     assert ticket.width == 48
     kept = ticket.layers[0]
-    filters = kept.channels[1].astype(np.int64)
+    filters = kept.channels[1].numbers().astype(np.int64)
     module = ticket.to_module().get_submodule("0")
     first = kept.channels[0].size
     v, u = pairs["0"]

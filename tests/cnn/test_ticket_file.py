@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import errno
 import hashlib
 import json
 import os
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +21,12 @@ from safetensors.numpy import load, save
 from torch import nn
 
 import sslth
-from sslth.cnn.index_codec import decode_blocks, encode_blocks
-from sslth.cnn.ticket_file import sealed, ticket_bytes
+from sslth.cnn.index_codec import packed, unpacked
+from sslth.cnn.kept_filters import KeptFilters, stretches_of
+from sslth.cnn.kept_sections import kept_blocks
+from sslth.cnn.spool import Spool
+from sslth.cnn.tensor_file import TensorFile
+from sslth.cnn.ticket_file import sealed, ticket_bytes, ticket_size
 from sslth.errors import InvalidInputError, TicketFileError
 
 
@@ -70,21 +78,52 @@ def test_one_metadata_key_and_no_weights(content: bytes, ticket: sslth.Ticket) -
     assert len(content) < 2 * ticket.kept_filters + 8000
 
 
-@given(st.lists(st.sets(st.integers(0, 2**32 - 2), max_size=40), max_size=6))
+@given(
+    st.sets(st.integers(0, 2**32 - 2), max_size=60), st.sets(st.integers(0, 2**32 - 2), max_size=60), st.integers(1, 9)
+)
 @settings(derandomize=True, deadline=None, max_examples=100)
-def test_codec_round_trip(blocks: list[set[int]]) -> None:
-    arrays = [np.array(sorted(block), dtype=np.uint32) for block in blocks]
-    data, counts = encode_blocks(arrays)
-    decoded = decode_blocks(data, counts, [2**32] * len(blocks), "x") if blocks else []
-    assert all(np.array_equal(a, b) for a, b in zip(arrays, decoded, strict=True))
+def test_codec_round_trip(first: set[int], second: set[int], stretch: int) -> None:
+    arrays = [np.array(sorted(block), dtype=np.uint32) for block in (first, second - first)]
+    data = [b"".join(packed(stretches_of(array, stretch))) for array in arrays]
+    for array, whole in zip(arrays, data, strict=True):
+        assert whole == b"".join(packed([array]))  # where a stretch ends makes no difference
+        pieces = [whole[start : start + stretch] for start in range(0, len(whole), stretch)]
+        assert [n for part in unpacked(pieces, 2**32, "x") for n in part.tolist()] == array.tolist()
+    one, other = (KeptFilters.of(array) for array in arrays)
+    both = one.joined(other)
+    assert both.numbers().tolist() == sorted(first | second)
+    assert [part.size for part in both.stretches(stretch)][:-1] == [stretch] * ((both.size - 1) // stretch)
+    assert np.array_equal(np.concatenate([[], *both.stretches(stretch)]), both)
+    assert copy.deepcopy(both).numbers().tolist() == both.numbers().tolist()
 
 
-def test_codec_in_stretches_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_that_are_not_sorted_are_sorted_and_merged_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sslth.cnn.kept_filters._STRETCH", 7)
+    monkeypatch.setattr("sslth.cnn.kept_filters._CHUNK", 5)
     rng = np.random.default_rng(0)
-    blocks = [np.flatnonzero(rng.random(3000) < share).astype(np.uint32) for share in (0.3, 0.0, 0.003, 0.9)]
-    whole = encode_blocks(blocks)[0]
-    monkeypatch.setattr("sslth.cnn.index_codec._STRETCH", 7)
-    assert np.array_equal(encode_blocks(blocks)[0], whole)
+    numbers = rng.permutation(3000)[:900].astype(np.uint32)
+    joined = KeptFilters.of(numbers[:400]).joined(KeptFilters.of(numbers[400:]))
+    assert joined.numbers().tolist() == sorted(numbers.tolist())
+    assert b"".join(joined.chunks()) == b"".join(packed([np.sort(numbers)]))
+
+
+def test_a_spool_goes_to_disk_and_says_so_when_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sslth.cnn.spool._HELD", 100)
+    spool = Spool()
+    rng = np.random.default_rng(0)
+    arrays = [np.flatnonzero(rng.random(500) < share).astype(np.uint32) for share in (0.05, 0.9, 0.0, 0.5)]
+    kept = [KeptFilters.of(array, spool) for array in arrays]
+    assert all(np.array_equal(block, array) for block, array in zip(kept, arrays, strict=True))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pwrite", full)
+        with pytest.raises(InvalidInputError, match=r"cannot write kept filters to .*TMPDIR"):
+            KeptFilters.of(arrays[1], spool)
+    kept.append(KeptFilters.of(arrays[3], spool))  # there is room again
+    assert all(np.array_equal(block, array) for block, array in zip(kept, [*arrays, arrays[3]], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -94,13 +133,75 @@ def test_codec_in_stretches_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch
         ([5, 6], [1], "announces 1"),
         ([5, 0x80], [1], "announces 1"),
         ([0x80, 0x80, 0x80, 0x80, 0x80, 0x00], [1], "more than 5 bytes"),
+        ([0x80] * 9 + [0x00], [1], "more than 5 bytes"),
         ([0x64], [1], "filter 100 of 100"),
         ([5], [1, 0], "2 blocks"),
+        ([], [0, 0], "2 blocks"),
     ],
 )
-def test_codec_refuses_broken_bytes(data: list[int], counts: list[int], message: str) -> None:
+def test_broken_blocks_are_refused(data: list[int], counts: list[int], message: str, tmp_path: Path) -> None:
     with pytest.raises(TicketFileError, match=message):
-        decode_blocks(np.array(data, dtype=np.uint8), np.array(counts, dtype=np.uint32), [100], "x")
+        blocks_of(data, counts, [100], tmp_path)
+
+
+def blocks_of(data: list[int], counts: list[int], limits: list[int], tmp_path: Path) -> list[list[int]]:
+    path = tmp_path / "blocks"
+    path.write_bytes(save({"l.kept": np.array(data, dtype=np.uint8), "l.counts": np.array(counts, dtype=np.uint32)}))
+    with path.open("rb") as stream:
+        return [block.numbers().tolist() for block in kept_blocks(TensorFile(stream), "l", limits, "x", Spool())]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 100])
+def test_blocks_are_found_wherever_pieces_end(piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sslth.cnn.tensor_file._PIECE", piece)
+    data = [3, 0, 0xAB, 0x02, 7, 0, 0, 0xFF, 0x01]
+    found = blocks_of(data, [0, 3, 0, 0, 1, 3, 0], [1000] * 7, tmp_path)
+    assert found == [[], [3, 4, 304], [], [], [7], [0, 1, 257], []]
+    assert blocks_of([], [0, 0], [5, 5], tmp_path) == [[], []]
+
+
+def test_the_bytes_are_those_of_the_library(content: bytes, ticket: sslth.Ticket, tmp_path: Path) -> None:
+    header = 8 + int.from_bytes(content[:8], "little")
+    tensors, text = load(content), json.loads(content[8:header])["__metadata__"]
+    assert save(tensors, text) == content
+    ticket.save(tmp_path / "t")
+    assert (tmp_path / "t").read_bytes() == content
+    assert ticket_size(ticket) == len(content)
+    box = replace(ticket, low=np.zeros(ticket.input_shape), high=np.ones(ticket.input_shape))
+    boxed = ticket_bytes(box)
+    assert save(load(boxed), json.loads(boxed[8 : 8 + int.from_bytes(boxed[:8], "little")])["__metadata__"]) == boxed
+    assert ticket_size(box) == len(boxed)
+
+
+def with_header(content: bytes, change: Callable[[dict], object]) -> bytes:
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    change(header)
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h["layers.0.kept"].update(data_offsets=[0, 4]), "another size"),
+        (lambda h: h["layers.0.counts"]["data_offsets"].reverse(), "another size"),
+        (lambda h: h["layers.0.kept"].update(shape=[-1]), "no list of whole numbers"),
+        (lambda h: h["layers.0.kept"].update(shape=[True]), "no list of whole numbers"),
+        (lambda h: h["layers.0.kept"].update(dtype="F16"), "another type"),
+        (lambda h: h["layers.0.kept"].update(more=1), "not described"),
+        (lambda h: h.update({"layers.0.kept": 5}), "not described"),
+        (lambda h: h.update({"again": h["layers.0.kept"]}), "overlap"),
+        (lambda h: h.pop("layers.0.counts"), "overlap|speaks of"),
+        (lambda h: h.update({"__metadata__": {"sslth": 5}}), "not texts"),
+        (lambda h: h["layers.0.counts"].update(shape=[2**62, 2**62]), "another size"),
+    ],
+)
+def test_broken_headers_are_refused(
+    content: bytes, tmp_path: Path, change: Callable[[dict], object], message: str
+) -> None:
+    with pytest.raises(TicketFileError, match=message):
+        load_from(tmp_path, with_header(content, change))
 
 
 def test_missing_empty_and_foreign_files(tmp_path: Path, trained: nn.Module) -> None:

@@ -13,7 +13,7 @@ from sslth.cnn.layers import OWN
 from sslth.cnn.plan import LayerPlan, bytes_of_block
 from sslth.cnn.prepared import Prepared
 from sslth.cnn.progress import Progress
-from sslth.cnn.ticket_file import ticket_bytes
+from sslth.cnn.ticket_file import ticket_size
 from sslth.cnn.widths.frontier import LayerModel, Point, layer_models, points, trimmed
 from sslth.cnn.widths.pilot import Pilot, run_pilot
 from sslth.cnn.widths.rehearsal import Stage, stage_for, with_gains_below
@@ -116,7 +116,7 @@ def plan_widths(ready: Prepared, wish: Wish, threads: int, report: Progress, sta
     layers, note, seconds = stage.in_full(pilot.plans, pilot.laws)
     tried = sum(model.error(model.tried_at) ** 2 for model in models) ** 0.5
     ratio = stage.error(layers) / tried if tried > 0 else 1.0
-    empty = len(ticket_bytes(ready.ticket(layers, {"compensation": note}))) + _DIGITS_OF_SIZES
+    empty = ticket_size(ready.ticket(layers, {"compensation": note})) + _DIGITS_OF_SIZES
     empty += len(repr(WidthPlan(wish, {}, {}, 1.23e-4, 123.0, 12345, stage).stored(layers)))
     costs = _Costs(wish, ready, models, threads, started, seconds, empty)
     frontier = points(models, by_bytes=costs.by_bytes)

@@ -212,7 +212,7 @@ def _dense(parameters: Parameters, data: Splits) -> dict[str, Any]:
 
 def _extracted(parameters: Parameters, data: Splits) -> dict[str, Any]:
     from sslth.cnn.extract import extract
-    from sslth.cnn.ticket_file import ticket_bytes
+    from sslth.cnn.ticket_file import ticket_size
 
     began = time.perf_counter()
     _, network, _, steps = _trained(parameters, data)
@@ -240,7 +240,7 @@ def _extracted(parameters: Parameters, data: Splits) -> dict[str, Any]:
         "barrier": None,
         "steps": steps,
         "seconds": seconds,
-        "bytes": len(ticket_bytes(ticket)),
+        "bytes": ticket_size(ticket),
     }
     found["reasons"] |= {
         "accuracy_after": "not finetuned: its random weights already compute the trained network",

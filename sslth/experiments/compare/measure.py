@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import save
 from torch import Tensor, nn
 
-from sslth.cnn.index_codec import encode_blocks
+from sslth.cnn.index_codec import packed
 from sslth.data.letters import letters
 from sslth.data.shifted import rotated, shuffled_pixels
 from sslth.data.splits import Examples, Splits
@@ -132,7 +132,7 @@ def stored_bytes(mask: Mask, final: Mapping[str, Tensor]) -> int:
         array = values.detach().cpu().contiguous()
         if name in mask:
             places = mask[name].flatten().nonzero().flatten().numpy().astype(np.uint32)
-            arrays[f"{name}.kept"] = encode_blocks([places])[0]
+            arrays[f"{name}.kept"] = np.frombuffer(b"".join(packed([places])), dtype=np.uint8)
             array = array.flatten()[mask[name].flatten()]
         arrays[name] = array.numpy()
     return len(save(arrays))
