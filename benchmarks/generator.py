@@ -6,9 +6,9 @@ Nanoseconds a normal on one core, beside NumPy's and torch's own; with --all-wor
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,11 @@ from sslth.subset_sum.random_weights import Part, counter_word
 _NORMALS = 20_000_000
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.generator", description=__doc__.splitlines()[0])
+    parser.add_argument("--all-words", action="store_true", help="also the transform's error over all 2^32 words")
+    all_words = parser.parse_args(arguments).all_words
     torch.set_num_threads(1)
     print("one core, best of 5; 'in cache' draws the same 1 MiB again and again; a row takes 4 * ceil(d / 4) normals")
     for d, count in [(d, n) for n in (1 << 18, _NORMALS) for d in (9, 10, 72, 144, 576)]:
@@ -56,7 +59,7 @@ def main() -> None:
     print(f"  torch.randn                   {_best(lambda: buffer.normal_()) / _NORMALS * 1e9:6.2f}")
     copy = np.empty_like(out)
     print(f"  copy of the same bytes        {_best(lambda: np.copyto(copy, out)) / _NORMALS * 1e9:6.2f}")
-    if "--all-words" in sys.argv:
+    if all_words:
         _all_words()
 
 

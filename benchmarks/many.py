@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,11 @@ _CELLS: tuple[tuple[int, int, bool, float | None, dict[str, int]], ...] = (
 )
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print two tables; half a minute, or some seconds with --quick."""
-    quick = "--quick" in arguments
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.many", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller")
+    quick = parser.parse_args(arguments).quick
     print("uniform samples and targets in [-1, 1], one core, solver auto; microseconds a target")
     print(f"  {'':42}{'targets':>8}{'solve_many':>12}{'loop of solve':>15}{'ratio':>7}  found alike")
     for cell in _CELLS[:5] if quick else _CELLS:
@@ -95,4 +98,4 @@ def _say(name: str, many: Solutions, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -37,7 +37,8 @@ def certify(
 ) -> int:
     """Prove how far a ticket and a model can be apart on a box of inputs. Exit status 1: nothing could be proved.
 
-    Example: sslth certify ticket/ticket.safetensors target.safetensors --arch sslth.networks:small_cnn
+    Example: sslth certify ticket/ticket.safetensors target.safetensors --arch my_model:build --out proof
+    --export-vnnlib proof/claim
     """
     from sslth.cnn.ticket import Ticket
     from sslth.experiments.certify_job import certificate_table, run_certify_job

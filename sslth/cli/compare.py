@@ -40,7 +40,7 @@ def compare(
 
     A validation part picks the settings of each way; the page says which findings of the papers show.
 
-    Example: sslth compare --quick --out compared
+    Example: sslth compare --quick --methods snip,synflow --seeds 2 --jobs 1 --out compared
 
     Exit status 0: done; 1: a method failed, see its row (the same command tries again); 2: bad input; 130: interrupted
     (the same command goes on).

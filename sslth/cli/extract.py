@@ -95,7 +95,8 @@ def extract(
 ) -> int:
     """Pull a structured strong lottery ticket out of a random CNN. Exit status 1: a wish was not reached.
 
-    Example: sslth extract target.safetensors --arch sslth.networks:small_cnn --input-shape 1,8,8 --low 0 --out ticket
+    Example: sslth extract target.safetensors --arch my_model:build --input-shape 1,8,8 --low 0 --high 1 --width 4096
+    --out ticket
     """
     import torch
 

@@ -29,7 +29,7 @@ def inspect(
 ) -> int:
     """Say what a ticket holds, layer by layer, and verify its checksum.
 
-    Example: sslth inspect ticket/ticket.safetensors --model target.safetensors --arch sslth.networks:small_cnn
+    Example: sslth inspect ticket/ticket.safetensors --model target.safetensors --arch my_model:build
     """
     from sslth.experiments.inspect_ticket import inspect_ticket, inspection_table
     from sslth.experiments.user_files import load_network, load_source

@@ -47,7 +47,7 @@ def mine(
 ) -> int:
     """Find a ticket by scores: a mask that keeps a share of the weights, and what it is worth.
 
-    Example: sslth mine gem_miner --keep .1 --epochs 20 --out mined
+    Example: sslth mine gem_miner --keep .05 --epochs 20 --out mined
 
     Exit status 0: done; 1: the loss diverged, the last good checkpoint is in --out; 2: bad input; 130: interrupted
     (the same command goes on).

@@ -24,7 +24,7 @@ def plot(
 ) -> int:
     """Draw a figure from stored results.
 
-    Example: sslth plot error-vs-width out/demo/error_vs_width.db --out error_vs_width.svg
+    Example: sslth plot error-vs-width ticket/error_vs_width.db
     """
     from sslth.cli.output import echo_json
     from sslth.experiments.plots import plot_store

@@ -51,7 +51,7 @@ def reproduce(
     theorem_width is the experiment that the main paper does not have: the width that its theorem asks for beside the
     width that the search needs.
 
-    Example: sslth reproduce burkholz2022 --quick
+    Example: sslth reproduce burkholz2022
 
     Exit status 0: done, whatever agrees or not; 1: a part failed, the same command with --out goes on; 2: bad input.
     """

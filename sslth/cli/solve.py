@@ -48,7 +48,7 @@ def solve(
 ) -> int:
     """Find rows whose sum is close to a target in the sup norm.
 
-    Example: sslth solve --law nsn -n 40 -d 2 -k 20 --seed 0
+    Example: sslth solve --law nsn -n 30 -d 2 --tolerance .01 --count
 
     Exit status 0: done, or within --tolerance; 1: --tolerance not reached; 2: bad input or no such subset exists;
     130: interrupted (the best subset so far is printed).

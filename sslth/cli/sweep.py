@@ -43,7 +43,7 @@ def sweep(
 ) -> int:
     """Evaluate every cell of a grid that the store does not have yet; the same command goes on after any stop.
 
-    Example: sslth sweep phase.toml --store results.db --jobs 8
+    Example: sslth sweep phase.toml --store results.db --jobs 2
 
     Exit status 0: every cell has a result; 1: some failed (the store has their errors); 2: bad input; 130: interrupted.
     """

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from local_cluster import local_cluster
 
 from sslth.errors import InvalidInputError
 from sslth.experiments.backends import make_backend
@@ -42,28 +43,11 @@ def test_loky_gives_the_same_bits(serial):
     assert swept(make_backend("loky", jobs=2)) == serial
 
 
-CLUSTER = """
-import sys
-from distributed import LocalCluster
-
-if __name__ == "__main__":
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        print(cluster.scheduler_address, flush=True)
-        sys.stdin.read()
-"""
-
-
 @pytest.fixture
 def cluster(tmp_path):
     """The address of a scheduler with two workers, all of them processes of their own."""
-    pytest.importorskip("distributed")
-    (tmp_path / "cluster.py").write_text(CLUSTER)
-    running = subprocess.Popen(
-        [sys.executable, "cluster.py"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    yield running.stdout.readline().strip()
-    running.communicate("", timeout=60)
+    with local_cluster(tmp_path) as address:
+        yield address
 
 
 DASK = """
