@@ -25,6 +25,7 @@ import numpy as np
 import sslth
 from benchmarks.virtual_width_networks import predict_resnet18, run_resnet20
 from sslth.cnn.gain import sign_gain
+from sslth.cnn.kept_filters import Numbers
 from sslth.cnn.layers import Layer, Wiring
 from sslth.cnn.random_layer import Block, RandomLayer
 from sslth.cnn.search import TiledSearch
@@ -130,7 +131,7 @@ def measure_block(width: int, d: int, seed: int, repeats: int) -> dict[str, Any]
     block, target = random_block(width, d, seed), aim(width, d, seed)
     before, spent = own_peak_bytes(), []
     for _ in range(repeats):
-        filters = np.empty(0, dtype=np.uint32)  # the last answer goes before the next one comes
+        filters: Numbers = np.empty(0, dtype=np.uint32)  # the last answer goes before the next one comes
         wall, processor = time.perf_counter(), time.process_time()
         filters = TiledSearch().search(block, 1, target)
         spent.append((time.process_time() - processor, time.perf_counter() - wall))
@@ -194,7 +195,7 @@ def aim(width: int, d: int, seed: int) -> np.ndarray:
     return direction / np.linalg.norm(direction) * sign_gain(np.ones(1), 0.0, width, d)
 
 
-def exact_error(block: Block, filters: np.ndarray, target: np.ndarray) -> float:
+def exact_error(block: Block, filters: Numbers, target: np.ndarray) -> float:
     """‖sum of kept rows - target‖₂ / ‖target‖₂, the sum in double-double arithmetic."""
     high, low, lost = -target, np.zeros(target.size), np.zeros(target.size)
     for here, scales in block.stretches(filters):

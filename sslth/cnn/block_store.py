@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sslth.cnn.index_codec import unpacked
-from sslth.cnn.kept_filters import KeptFilters
+from sslth.cnn.kept_filters import KeptFilters, Numbers
 from sslth.cnn.own_weights import OwnPair, digest_of_pairs
 from sslth.cnn.random_layer import Block
 from sslth.errors import InvalidInputError, TicketFileError
@@ -112,7 +112,7 @@ class BlockStore:
         except (TicketFileError, ValueError, TypeError, OverflowError) as error:
             raise self._trouble(error) from None
 
-    def put(self, key: bytes, filters: Filters) -> None:
+    def put(self, key: bytes, filters: Numbers) -> None:
         """Store the kept filters of a block; the first ones stay."""
         kept = KeptFilters.of(filters)
         try:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sslth.cnn.index_codec import packed, unpacked
+from sslth.cnn.index_codec import packed as packed_bytes
+from sslth.cnn.index_codec import unpacked
 from sslth.cnn.spool import Spool
 
-__all__ = ["KeptFilters", "stretches_of"]
+__all__ = ["Keeping", "KeptFilters", "Numbers", "stretches_of"]
 
 Filters = npt.NDArray[np.uint32]
 
@@ -43,10 +45,14 @@ class KeptFilters:
     spool: Spool
 
     @classmethod
-    def of(cls, filters: Filters, spool: Spool | None = None) -> KeptFilters:
-        """Pack numbers, in whatever order they are; no two of them equal."""
+    def of(cls, filters: Filters | KeptFilters, spool: Spool | None = None) -> KeptFilters:
+        """Pack numbers, in whatever order they are, no two of them equal; or move packed ones to this spool."""
+        if isinstance(filters, KeptFilters):
+            spool = Spool() if spool is None else spool
+            start, length = spool.add(filters.chunks())
+            return cls(filters.size, length, start, spool)
         numbers = filters if _rising(filters) else np.sort(filters)
-        return cls._packed(numbers.size, stretches_of(numbers, _STRETCH), spool)
+        return cls.packed(numbers.size, stretches_of(numbers, _STRETCH), spool)
 
     @classmethod
     def none(cls) -> KeptFilters:
@@ -54,9 +60,10 @@ class KeptFilters:
         return cls(0, 0, 0, Spool())
 
     @classmethod
-    def _packed(cls, size: int, stretches: Iterable[Filters], spool: Spool | None) -> KeptFilters:
+    def packed(cls, size: int, stretches: Iterable[Filters], spool: Spool | None) -> KeptFilters:
+        """Pack `size` rising numbers that come in stretches."""
         spool = Spool() if spool is None else spool
-        start, length = spool.add(packed(stretches))
+        start, length = spool.add(packed_bytes(stretches))
         return cls(size, length, start, spool)
 
     def chunks(self) -> Iterator[bytes]:
@@ -89,7 +96,7 @@ class KeptFilters:
         if not others.size or not self.size:
             return self if not others.size else others
         merged = _merged(self.stretches(_STRETCH), others.stretches(_STRETCH))
-        return self._packed(self.size + others.size, merged, others.spool)
+        return self.packed(self.size + others.size, merged, others.spool)
 
     def __len__(self) -> int:
         return self.size
@@ -103,7 +110,49 @@ class KeptFilters:
         return _restored, (self.size, b"".join(self.chunks()))
 
 
-def stretches_of(filters: Filters | KeptFilters, size: int) -> Iterator[Filters]:
+Numbers = Filters | KeptFilters
+"""What a search finds: packed, where they are many."""
+
+
+class Keeping:
+    """Numbers that are kept as they come, each above all before; they are packed, and do not stay in memory.
+
+    Examples
+    --------
+    >>> keeping = Keeping()
+    >>> keeping.add(np.array([1, 5], dtype=np.uint32))
+    >>> keeping.add(np.array([9], dtype=np.uint32))
+    >>> keeping.with_others(np.array([7, 3], dtype=np.uint32)).numbers().tolist()
+    [1, 3, 5, 7, 9]
+    """
+
+    def __init__(self) -> None:
+        self._spool = Spool()
+        self._packed: list[KeptFilters] = []
+        self._waiting: list[Filters] = []
+        self._count = 0
+
+    def add(self, filters: Filters) -> None:
+        """Rising numbers."""
+        self._waiting.append(filters)
+        self._count += filters.size
+        if self._count >= _STRETCH:
+            self._pack()
+
+    def with_others(self, others: Filters) -> KeptFilters:
+        """All that were added, and others in any order."""
+        self._pack()
+        added = chain.from_iterable(part.stretches(_STRETCH) for part in self._packed)
+        size = sum(part.size for part in self._packed) + others.size
+        return KeptFilters.packed(size, _merged(added, stretches_of(np.sort(others), _STRETCH)), None)
+
+    def _pack(self) -> None:
+        if self._count:
+            self._packed.append(KeptFilters.of(np.concatenate(self._waiting), self._spool))
+        self._waiting, self._count = [], 0
+
+
+def stretches_of(filters: Numbers, size: int) -> Iterator[Filters]:
     """Numbers in turn, `size` at a time, whether they are packed or not."""
     if isinstance(filters, KeptFilters):
         return filters.stretches(size)

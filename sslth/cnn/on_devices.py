@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sslth.cnn.kept_filters import Numbers
 from sslth.cnn.run_all import run_all
 from sslth.cnn.search import TiledSearch, most_tile_rows
 from sslth.cnn.side_by_side import Problem, Share, search_share
@@ -50,8 +51,8 @@ def search_on_devices(
     problems: Sequence[Problem],
     search: TiledSearch,
     threads: int | None,
-    finished: Callable[[int, Filters], object] = lambda _number, _filters: None,
-) -> Generator[tuple[int, Filters], None, None]:
+    finished: Callable[[int, Numbers], object] = lambda _number, _filters: None,
+) -> Generator[tuple[int, Numbers], None, None]:
     """Yield (number, kept filters) of every problem: tiles on `search.device`, scales and tails on the CPU's threads.
 
     Problems of one dimension go together, as many as the device's memory takes; with several devices each gets a share
@@ -83,15 +84,15 @@ def _one_round(
     devices: Sequence[str],
     search: TiledSearch,
     threads: int | None,
-    finished: Callable[[int, Filters], object],
-) -> Generator[tuple[int, Filters], None, None]:
+    finished: Callable[[int, Numbers], object],
+) -> Generator[tuple[int, Numbers], None, None]:
     """A part for each device, or for the first ones."""
     shares = [Share([problems[n] for n in numbers], device) for numbers, device in zip(parts, devices, strict=False)]
     each = None if threads is None else max(1, threads // len(shares))
     stop = _Stop()
     work = partial(_whole_share, search=search, threads=each, stop=stop)
 
-    def brought_home(place: int, found: list[tuple[int, Filters]]) -> None:
+    def brought_home(place: int, found: list[tuple[int, Numbers]]) -> None:
         for i, filters in found:
             finished(parts[place][i], filters)
 
@@ -126,5 +127,5 @@ def _blocks_at_once(d: int, device: str) -> int:
 
 def _whole_share(
     share: Share, search: TiledSearch, threads: int | None, stop: threading.Event
-) -> list[tuple[int, Filters]]:
+) -> list[tuple[int, Numbers]]:
     return list(search_share(share, search, threads, stop))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sslth.cnn.block_store import BlockStore, block_key
 from sslth.cnn.gain import constants_per_width, few_rows_gain, pursuit_gain
+from sslth.cnn.kept_filters import Numbers
 from sslth.cnn.layers import Layer, Weighted, kernel_and_bias, wiring_of
 from sslth.cnn.random_layer import Block, RandomLayer
 from sslth.cnn.run_all import run_all
@@ -162,7 +163,7 @@ def search_all(
     threads: int | None,
     *,
     store: BlockStore | None = None,
-) -> Generator[tuple[int, Filters], None, None]:
+) -> Generator[tuple[int, Numbers], None, None]:
     """Yield (number, kept filters) of every task as it is found; closing the generator starts no further block.
 
     Kernels release the GIL, so threads will do; under a `joblib.parallel_config` blocks go to its workers. With a store
@@ -181,7 +182,7 @@ def search_all(
             else:
                 yield number, found
 
-    def note(place: int, filters: Filters) -> None:
+    def note(place: int, filters: Numbers) -> None:
         if store is not None:
             store.put(keys[left[place]], filters)
 
@@ -199,8 +200,8 @@ def search_all(
 
 
 def _search_on_device(
-    tasks: Sequence[Task], solver: TiledSearch, threads: int | None, finished: Callable[[int, Filters], None]
-) -> Generator[tuple[int, Filters], None, None]:
+    tasks: Sequence[Task], solver: TiledSearch, threads: int | None, finished: Callable[[int, Numbers], None]
+) -> Generator[tuple[int, Numbers], None, None]:
     from sslth.cnn.on_devices import search_on_devices
     from sslth.cnn.side_by_side import Problem
 
@@ -218,7 +219,7 @@ def _search_on_device(
             yield wanted[place], filters
 
 
-def search(task: Task, solver: Searcher, max_kept: int | None) -> Filters:
+def search(task: Task, solver: Searcher, max_kept: int | None) -> Numbers:
     """Return the kept filters of one block, sorted.
 
     A bias block may keep as many times more than `max_kept` as it has more filters: a long bias has no other way.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sslth.cnn.kept_filters import KeptFilters, stretches_of
+from sslth.cnn.kept_filters import Numbers, stretches_of
 from sslth.cnn.layers import OWN, Layer
 from sslth.cnn.own_weights import OwnPair
 from sslth.cnn.weight_laws import law_column, law_rows
@@ -49,7 +49,7 @@ class Block:
         """Entries of one filter's kernel."""
         return self.layer.wiring.outputs_per_group if self.is_constant else self.layer.wiring.d
 
-    def scales(self, filters: Filters | KeptFilters | None = None) -> Scales:
+    def scales(self, filters: Numbers | None = None) -> Scales:
         """v_t of the given filters, or of all: float32[k]."""
         chosen = np.arange(self.size, dtype=np.uint32) if filters is None else np.asarray(filters)
         own = self._own()
@@ -62,7 +62,7 @@ class Block:
             return column * np.float32(self.layer.own.constant_unit)
         return column
 
-    def rows(self, filters: Filters | KeptFilters, scales: Scales | None = None) -> Rows:
+    def rows(self, filters: Numbers, scales: Scales | None = None) -> Rows:
         """U[:, t] of the given filters, times |v_t| where scales are given: float64[k, d]; products are exact."""
         factors = None if scales is None else np.abs(scales)
         filters = np.asarray(filters)
@@ -73,13 +73,13 @@ class Block:
         part = Part.CONSTANT_U if self.is_tap else Part.BIAS_U if self.is_constant else Part.U
         return law_rows(self.layer.law, self.seed, self.layer.index, part, self.channel, filters, self.d, factors)
 
-    def stretches(self, filters: Filters | KeptFilters) -> Iterator[tuple[Filters, Scales]]:
+    def stretches(self, filters: Numbers) -> Iterator[tuple[Filters, Scales]]:
         """The given filters and their v_t in turn, so few at a time that 64 MiB hold their rows in float64."""
         size = max(1, _STRETCH_ENTRIES // self.d)
         for here in stretches_of(filters, size):
             yield here, self.scales(here)
 
-    def total(self, filters: Filters | KeptFilters) -> Rows:
+    def total(self, filters: Numbers) -> Rows:
         """Sum of |v_t| U[:, t] over the given filters, one after the other: float64[d]. O(k d), at most 128 MiB."""
         total: Rows = np.zeros(self.d)
         for number, (here, scales) in enumerate(self.stretches(filters)):

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sslth.cnn.gain import pursuit_gain, sign_gain
+from sslth.cnn.kept_filters import Keeping, Numbers
 from sslth.cnn.random_layer import Block
 from sslth.cnn.wide import (
     SORTED_AT_MOST,
-    KeptNumbers,
     WideBlock,
     bytes_of_wide_block,
     empty_rows,
@@ -100,7 +100,7 @@ class TiledSearch:
         return rule(norms, bias_norm, width, d)
 
     def bytes_of_block(self, width: int, d: int) -> int:
-        """What the search of one block takes at most, of 2 width filters; the kept filters of others not counted."""
+        """What the search of one block takes at most, of 2 width filters; numbers that are kept are on disk."""
         if not self.takes(width, d):
             return bytes_of_whole_block(width, d)
         tile, tail = min(max(d, _TILE_ENTRIES), width * d), _BYTES_AN_ENTRY_OF_TAIL * _tail_rows(d, width) * d
@@ -108,8 +108,8 @@ class TiledSearch:
             return bytes_of_wide_block(width, d, min(tile, _TILE_ROWS * d)) + tail
         return _BYTES_A_FILTER * 2 * width + tail + 4 * tile
 
-    def search(self, block: Block, sign: int, target: FloatArray) -> Filters:
-        """Return the kept filters of one block and sign, in rising order, for a target float64[d] that is not zero."""
+    def search(self, block: Block, sign: int, target: FloatArray) -> Numbers:
+        """The kept filters of one block and sign, rising, packed if it is wide; target float64[d] is not zero."""
         if is_wide(block) and self.takes(block.size // 2, target.size):
             return self._search_wide(block, sign, target)
         filters, scales = candidates(block, sign)
@@ -121,15 +121,14 @@ class TiledSearch:
         _decide_in_tiles(block, ordered.main, ordered.lengths, ordered.residual, ordered.keep)
         return ordered.finished(float(np.linalg.norm(target)))
 
-    def _search_wide(self, block: Block, sign: int, target: FloatArray) -> Filters:
+    def _search_wide(self, block: Block, sign: int, target: FloatArray) -> Numbers:
         """Large filters as they come, then the small ones as in any other block."""
         residual = target.copy()
-        with KeptNumbers() as kept:
-            wide = WideBlock(block, sign, most_tile_rows(target.size))
-            filters, scales = wide.decide(residual, kept, self.ahead)
-            ordered = Ordered(block, filters, scales, residual, block.size // 2)
-            _decide_in_tiles(block, ordered.main, ordered.lengths, ordered.residual, ordered.keep)
-            return ordered.finished(float(np.linalg.norm(target)), kept)
+        kept = Keeping()
+        filters, scales = WideBlock(block, sign, most_tile_rows(target.size)).decide(residual, kept, self.ahead)
+        ordered = Ordered(block, filters, scales, residual, block.size // 2)
+        _decide_in_tiles(block, ordered.main, ordered.lengths, ordered.residual, ordered.keep)
+        return ordered.finished(float(np.linalg.norm(target)), kept)
 
 
 class Ordered:
@@ -162,14 +161,14 @@ class Ordered:
         self._half = 0.5 * _sum(self._tail)
         self.residual = target - self._half
 
-    def finished(self, length: float, kept: KeptNumbers | None = None) -> Filters:
+    def finished(self, length: float, kept: Keeping | None = None) -> Numbers:
         """The kept filters and those of `kept`, in rising order; none if they leave an error as long as the target."""
         keep, error = _spend_tail(self._tail, self.residual + self._half, self._n)
         self.keep[self.main.size :] = keep
         if error >= length:
             return self._filters[:0]
         found = self._filters[self.keep]
-        return np.sort(found) if kept is None else kept.joined(found)
+        return np.sort(found) if kept is None else kept.with_others(found)
 
 
 def most_tile_rows(d: int) -> int:

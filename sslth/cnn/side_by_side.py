@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sslth.cnn.kept_filters import Keeping, Numbers
 from sslth.cnn.random_layer import Block
 from sslth.cnn.run_all import run_all
 from sslth.cnn.search import Ordered, TiledSearch, candidates, most_tile_rows
 from sslth.cnn.torch_search import Stream, decide_together
-from sslth.cnn.wide import KeptNumbers, WideBlock, by_falling_scale, is_wide
+from sslth.cnn.wide import WideBlock, by_falling_scale, is_wide
 
 __all__ = ["Problem", "Share", "search_share"]
 
@@ -42,7 +43,7 @@ class Share(NamedTuple):
 
 def search_share(
     share: Share, search: TiledSearch, threads: int | None, stop: threading.Event | None = None
-) -> Generator[tuple[int, Filters], None, None]:
+) -> Generator[tuple[int, Numbers], None, None]:
     """Yield (place, kept filters) of every problem of a share: tiles on its device, the rest on the CPU's threads.
 
     Raises
@@ -54,7 +55,7 @@ def search_share(
     """
     problems, device = share
     wide = [i for i, p in enumerate(problems) if is_wide(p.block) and search.takes(p.block.size // 2, p.target.size)]
-    kept = {place: KeptNumbers() for place in wide}
+    kept = {place: Keeping() for place in wide}
     large = _decide_large([problems[place] for place in wide], list(kept.values()), device, stop)
     begun = {
         place: Ordered(problems[place].block, *small, left, problems[place].block.size // 2)
@@ -77,7 +78,7 @@ def search_share(
 
 
 def _decide_large(
-    problems: Sequence[Problem], kept: Sequence[KeptNumbers], device: str, stop: threading.Event | None
+    problems: Sequence[Problem], kept: Sequence[Keeping], device: str, stop: threading.Event | None
 ) -> list[tuple[tuple[Filters, npt.NDArray[np.float32]], FloatArray]]:
     """Decide the large filters of wide blocks; the small ones of each, in order, and what is left of its target."""
     if not problems:
@@ -99,7 +100,7 @@ def _decide_large(
     return [(by_falling_scale(parts), left) for parts, left in zip(small, residuals, strict=True)]
 
 
-def _begun(problem: Problem, search: TiledSearch) -> Ordered | Filters:
+def _begun(problem: Problem, search: TiledSearch) -> Ordered | Numbers:
     """A block that is decided in order; or the answer, where rows are too few for signs."""
     block, sign, target = problem
     filters, scales = candidates(block, sign)
@@ -125,9 +126,6 @@ def _main_stream(block: Block, ordered: Ordered) -> Stream:
     return Stream(block, tiles(), ordered.residual, decided)
 
 
-def _finished(end: tuple[Ordered, float, KeptNumbers | None]) -> Filters:
+def _finished(end: tuple[Ordered, float, Keeping | None]) -> Numbers:
     ordered, length, kept = end
-    if kept is None:
-        return ordered.finished(length)
-    with kept:
-        return ordered.finished(length, kept)
+    return ordered.finished(length, kept)

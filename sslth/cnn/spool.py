@@ -13,7 +13,7 @@ from sslth.errors import InvalidInputError
 
 __all__ = ["Spool", "room_is_there"]
 
-_HELD = 64 << 20  # bytes in memory
+_HELD = 1 << 18  # bytes in memory; many spools may be open
 
 
 class Spool:

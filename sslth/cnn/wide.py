@@ -7,29 +7,25 @@ scales, a number a filter, tells those that stay (see `WideBlock.small_rows`), a
 from __future__ import annotations
 
 import math
-import mmap
-import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from types import TracebackType
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import erfinv
 
+from sslth.cnn.kept_filters import Keeping
 from sslth.cnn.layers import OWN
 from sslth.cnn.random_layer import Block
-from sslth.cnn.spool import room_is_there
 from sslth.subset_sum.kernels.sign_tile import sign_tile
 from sslth.subset_sum.kernels.split_scales import split_scales
 
 __all__ = [
     "SORTED_AT_MOST",
-    "KeptNumbers",
     "Tile",
     "WideBlock",
     "by_falling_scale",
@@ -49,7 +45,6 @@ _SMALL_ROWS = 1 << 16
 _SMALL_A_DIMENSION = 32
 _SMALL_A_ROOT = 3  # of d n: 1.3 is as little as can take back what the large ones leave
 _FEWEST_IN_A_STRETCH = 256  # filters: what a tile may lack
-_HELD = 1 << 18  # kept numbers, before they go to a file
 _BYTES_A_SMALL_FILTER = 64  # number, length, their sorted copies, the order
 
 
@@ -67,8 +62,8 @@ def is_wide(block: Block) -> bool:
 
 
 def bytes_of_wide_block(width: int, d: int, tile_entries: int) -> int:
-    """What deciding a block of 2 width filters takes, less the last solver: kept numbers, small filters, two tiles."""
-    return 4 * width + 2 * _BYTES_A_SMALL_FILTER * _small_rows(width, d) + 2 * 4 * tile_entries
+    """What deciding a block of 2 width filters takes, less the last solver: small filters, two tiles."""
+    return 2 * _BYTES_A_SMALL_FILTER * _small_rows(width, d) + 2 * 4 * tile_entries
 
 
 def _small_rows(width: int, d: int) -> int:
@@ -144,7 +139,7 @@ class WideBlock:
             self.block.fill(filters, drawn)
             yield Tile(filters, lengths, drawn)
 
-    def decide(self, residual: FloatArray, kept: KeptNumbers, ahead: bool) -> tuple[Filters, Scales]:
+    def decide(self, residual: FloatArray, kept: Keeping, ahead: bool) -> tuple[Filters, Scales]:
         """Sign pursuit over the large filters; returns the small ones by falling |v_t|, ties by number.
 
         residual float64[d] is the target at first, and what is left of it afterwards. With `ahead` another thread draws
@@ -214,71 +209,3 @@ def one_ahead(items: Iterator[Tile]) -> Generator[Tile, None, None]:
         while (item := coming.result()) is not None:
             coming = pool.submit(next, items, None)
             yield item
-
-
-class KeptNumbers:
-    """Kept filter numbers in rising order: in memory as long as they are few, then in a temporary file.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no room for that file.
-    """
-
-    def __init__(self) -> None:
-        self._parts: list[Filters] = []
-        self._held = self._written = 0
-        self._file: IO[bytes] | None = None
-
-    def add(self, filters: Filters) -> None:
-        """Numbers above all that were added before."""
-        self._parts.append(filters)
-        self._held += filters.size
-        if self._held >= _HELD:
-            self._spill()
-
-    def joined(self, more: Filters) -> Filters:
-        """All numbers and `more`, in any order, sorted, uint32[k].
-
-        Where they were too many for memory the array is a map of a file without a name: pages come when they are read,
-        and the system drops them when it needs room.
-        """
-        held, more = np.concatenate([*self._parts, np.empty(0, dtype=np.uint32)]), np.sort(more)
-        if self._file is None:
-            return np.sort(np.concatenate([held, more]))
-        with room_is_there(), tempfile.TemporaryFile(prefix="sslth-kept-") as merged:
-            taken = 0
-            for part in self._in_turn(held):
-                stop = int(np.searchsorted(more, part[-1]))
-                np.sort(np.concatenate([part, more[taken:stop]])).tofile(merged)
-                taken = stop
-            more[taken:].tofile(merged)
-            merged.flush()
-            pages = mmap.mmap(merged.fileno(), 0, access=mmap.ACCESS_COPY)  # not numpy.memmap, which workers of
-            return np.frombuffer(pages, dtype=np.uint32)  # joblib would send back as the name of a file
-
-    def _in_turn(self, held: Filters) -> Iterator[Filters]:
-        """What was written and what is held, at most `_HELD` numbers at a time, none of them empty."""
-        assert self._file is not None
-        self._file.seek(0)
-        for start in range(0, self._written, _HELD):
-            yield np.fromfile(self._file, dtype=np.uint32, count=min(_HELD, self._written - start))
-        if held.size:
-            yield held
-
-    def _spill(self) -> None:
-        with room_is_there():
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="sslth-kept-")  # noqa: SIM115 - closed by __exit__
-            np.concatenate(self._parts).tofile(self._file)
-        self._written += self._held
-        self._parts, self._held = [], 0
-
-    def __enter__(self) -> KeptNumbers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()

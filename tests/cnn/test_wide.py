@@ -15,11 +15,12 @@ import pytest
 from sslth.cnn import search as search_module
 from sslth.cnn import wide
 from sslth.cnn.gain import sign_gain
+from sslth.cnn.kept_filters import Keeping
 from sslth.cnn.layers import Layer, Wiring
 from sslth.cnn.plan import Task, bytes_of_block, search, search_all
 from sslth.cnn.random_layer import Block, RandomLayer
 from sslth.cnn.search import TiledSearch, candidates
-from sslth.cnn.wide import KeptNumbers, Tile, WideBlock, empty_rows, falling_order, is_wide, one_ahead
+from sslth.cnn.wide import Tile, WideBlock, empty_rows, falling_order, is_wide, one_ahead
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.kernels.split_scales import split_scales
 
@@ -100,7 +101,7 @@ def test_it_finds_as_good_a_subset_as_with_all_filters_in_order(monkeypatch: pyt
     block, target = block_of(WIDTH), aim(WIDTH)
     assert is_wide(block)
     found = TiledSearch().search(block, 1, target)
-    assert (np.diff(found.astype(np.int64)) > 0).all()
+    assert (np.diff(np.asarray(found, dtype=np.int64)) > 0).all()
     assert (block.scales(found) > 0).all()
     with monkeypatch.context() as patch:
         patch.setattr(wide, "SORTED_AT_MOST", 1 << 30)
@@ -120,11 +121,12 @@ def test_no_wide_block_is_made_of_what_the_reader_brought_or_what_fits() -> None
 def test_another_thread_that_draws_ahead_and_a_store_on_disk_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     block, target = block_of(WIDTH), aim(WIDTH)
     alone = TiledSearch().search(block, 1, target)
-    monkeypatch.setattr(wide, "_HELD", 1000)  # kept numbers go to a temporary file
+    monkeypatch.setattr("sslth.cnn.spool._HELD", 1000)  # kept numbers go to a temporary file
     assert np.array_equal(TiledSearch(ahead=True).search(block, 1, target), alone)
     task = Task(block, 1, target)
     for threads in (1, 2):
-        assert [filters.tolist() for _, filters in search_all([task], TiledSearch(), None, threads)] == [alone.tolist()]
+        ((_, filters),) = search_all([task], TiledSearch(), None, threads)
+        assert np.array_equal(filters, alone)
     assert repr(TiledSearch(ahead=True)) == repr(TiledSearch())  # the key of stored blocks is the same
 
 
@@ -194,55 +196,54 @@ def test_one_ahead_gives_the_same_items_and_passes_errors_on() -> None:
 
 
 def test_kept_numbers_come_back_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wide, "_HELD", 4)
-    with KeptNumbers() as kept:
-        for part in ([1, 5, 9], [12, 13, 40], [], [50]):
-            kept.add(np.array(part, dtype=np.uint32))
-        found = kept.joined(np.array([99, 41, 3, 2], dtype=np.uint32))
-    assert found.tolist() == [1, 2, 3, 5, 9, 12, 13, 40, 41, 50, 99]  # the files are closed, what they hold is not
-    found[0] = 0  # a copy of its own: nothing is written anywhere
+    monkeypatch.setattr("sslth.cnn.spool._HELD", 4)
+    kept = Keeping()
+    for part in ([1, 5, 9], [12, 13, 40], [], [50]):
+        kept.add(np.array(part, dtype=np.uint32))
+    found = kept.with_others(np.array([99, 41, 3, 2], dtype=np.uint32))
+    del kept  # its file is closed, what is found has one of its own
+    assert found.numbers().tolist() == [1, 2, 3, 5, 9, 12, 13, 40, 41, 50, 99]
 
 
 @pytest.mark.parametrize("held", [3, 1000])
 def test_any_numbers_are_joined_in_order(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wide, "_HELD", held)
+    monkeypatch.setattr("sslth.cnn.spool._HELD", held)
+    monkeypatch.setattr("sslth.cnn.kept_filters._STRETCH", held)
     rng = np.random.default_rng(held)
     for size in (1, 5, 6, 40):
         numbers = np.sort(rng.choice(100, size, replace=False)).astype(np.uint32)
         later = rng.random(size) < 0.3
-        with KeptNumbers() as kept:
-            for part in np.array_split(numbers[~later], 4):
-                kept.add(part)
-            found = kept.joined(rng.permutation(numbers[later]))
-        assert type(found) is np.ndarray
+        kept = Keeping()
+        for part in np.array_split(numbers[~later], 4):
+            kept.add(part)
+        found = kept.with_others(rng.permutation(numbers[later]))
+        assert found.size == size
         assert np.array_equal(found, numbers)
 
 
 def test_joined_numbers_travel_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As values: joblib sends arrays of a numpy.memmap as the name of its file, and this one has none."""
-    monkeypatch.setattr(wide, "_HELD", 2)
-    with KeptNumbers() as kept:
-        kept.add(np.array([1, 5, 30], dtype=np.uint32))
-        found = kept.joined(np.array([3], dtype=np.uint32))
-    assert pickle.loads(pickle.dumps(found)).tolist() == [1, 3, 5, 30]
-    base: object = found
-    while base is not None:
-        assert not isinstance(base, np.memmap)
-        base = getattr(base, "base", None)
+    """As values: the file that they are in has no name."""
+    monkeypatch.setattr("sslth.cnn.spool._HELD", 2)
+    kept = Keeping()
+    kept.add(np.array([1, 5, 30], dtype=np.uint32))
+    found = kept.with_others(np.array([3], dtype=np.uint32))
+    assert pickle.loads(pickle.dumps(found)).numbers().tolist() == [1, 3, 5, 30]
 
 
 def test_no_room_for_kept_numbers_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> object:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(wide, "_HELD", 2)
-    monkeypatch.setattr(wide.tempfile, "TemporaryFile", full)
-    with KeptNumbers() as kept, pytest.raises(InvalidInputError, match=r"No space left on device\); set TMPDIR"):
+    monkeypatch.setattr("sslth.cnn.spool._HELD", 1)
+    monkeypatch.setattr("sslth.cnn.kept_filters._STRETCH", 2)
+    monkeypatch.setattr("sslth.cnn.spool.tempfile.TemporaryFile", full)
+    kept = Keeping()
+    with pytest.raises(InvalidInputError, match=r"No space left on device\); set TMPDIR"):
         kept.add(np.array([1, 2], dtype=np.uint32))
 
 
 def test_memory_does_not_grow_with_what_is_kept() -> None:
-    """Above a million bytes of it; then no page of the answer is in memory before it is read."""
+    """What is kept is packed and on disk."""
     peaks = []
     for width in (6 * WIDTH, 18 * WIDTH):
         block = block_of(width)
