@@ -30,7 +30,7 @@ from sslth.mining.kept import holding_zeros
 from sslth.mining.masks import Mask
 from sslth.mining.methods.edge_popup import EdgePopup, PopupSearch
 from sslth.mining.methods.gem_miner import GemMiner, GemSearch
-from sslth.mining.parametrized import Masked, attach
+from sslth.mining.parametrized import OnlyKept, attach
 from sslth.mining.run import Run
 from sslth.mining.scope import Scope, masked_slots
 from sslth.mining.selection import choose
@@ -131,7 +131,7 @@ def masked(network: nn.Module, feed: Feed, training: Training) -> Step:
 def parametrized(network: nn.Module, feed: Feed, training: Training) -> Step:
     """A step under a mask that is a parametrization on the model, as `Mined.module(masks=True)` gives it."""
     slots, mask = masked_slots(network, Scope()), some_mask(network)
-    attach(slots.values(), {name: Masked(keep.to(feed.labels.device)) for name, keep in mask.items()})
+    attach(slots.values(), {name: OnlyKept(keep.to(feed.labels.device)) for name, keep in mask.items()})
     return training_step(network, list(network.parameters()), feed, training, Hooks())
 
 

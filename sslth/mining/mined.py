@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sslth.errors import InvalidInputError
 from sslth.mining.masks import Mask
-from sslth.mining.parametrized import Masked, attach, slots_of
+from sslth.mining.parametrized import OnlyKept, attach, slots_of
 from sslth.mining.run import Method
 from sslth.mining.scope import Scope
 from sslth.mining.tensor_files import read_tensors, write_tensors
@@ -92,14 +92,15 @@ class Mined:
         finetuned : bool
             Or the weights from before.
         masks : bool
-            Keep the masks on as parametrizations, so that further training leaves zeros where they are; otherwise
-            zeros are written into an ordinary model.
+            Keep the masks on as parametrizations, so that further training leaves zeros where they are: the parameters
+            of masked tensors are then vectors of the kept entries, see `OnlyKept`. Otherwise zeros are written into an
+            ordinary model.
         """
         network = copy.deepcopy(self.template)
         network.load_state_dict(self.final if finetuned else self.start)
         slots = slots_of(network, self.mask)
         if masks:
-            attach(slots.values(), {name: Masked(self.mask[name]) for name in slots})
+            attach(slots.values(), {name: OnlyKept(self.mask[name]) for name in slots})
         else:
             for name, slot in slots.items():
                 slot.parameter.data.mul_(self.mask[name])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sslth.mining.kernels import passed_on
 from sslth.mining.parametrized import attach, detach
 from sslth.mining.scope import Slot
+from sslth.mining.sides import in_numpy
 
 __all__ = ["Gate", "Scores"]
 
@@ -46,6 +49,8 @@ class Scores:
         float[n] of 0 and 1.
     by_name, hard_by_name : dict of Tensor
         The same, layer by layer: views.
+    plain : bool
+        Whether there is a score for each entry, all of one type, on the CPU, so that kernels take them as they are.
 
     Parameters
     ----------
@@ -82,6 +87,7 @@ class Scores:
         self._shapes = {name: values.shape for name, values in start.items()}
         self.vector = nn.Parameter(torch.cat([values.flatten() for values in start.values()]).to(device))
         self.hard = torch.ones_like(self.vector.detach())
+        self._type = np.float64 if self.vector.dtype == torch.float64 else np.float32
         self._gradient = torch.zeros_like(self.hard)
         self.by_name, self.hard_by_name = self.parts(self.vector.detach()), self.parts(self.hard)
         self._ranking = torch.empty_like(self.hard) if absolute else self.vector.detach()
@@ -89,15 +95,21 @@ class Scores:
         names = [*slots, *(along or {})]
         self.gates = [Gate(slot.parameter) for slot in self._slots]
         self._owners = dict(zip(slots, self.gates, strict=False))
-        gradients = self.parts(self._gradient)
-        # hard and gradient of each gate, and whether the scores are those of this gate alone, entry by entry
+        values, gradients = self.parts(self.vector.detach()), self.parts(self._gradient)
         self._ways = [
-            (gate, *_facing(gate, self.hard_by_name[name], gradients[name]), _alone(gate, name, names, self._shapes))
+            _Way(
+                name,
+                gate,
+                *(_facing(gate, part[name]) for part in (values, self.hard_by_name, gradients)),
+                alone=names.count(name) == 1 and gate.gated.shape == self._shapes[name],
+            )
             for gate, name in zip(self.gates, names, strict=True)
         ]
+        self.plain = all(way.plain for way in self._ways)
         self.remember("scores", self.vector.detach())
         self.remember("hard", self.hard)
-        attach(self._slots, {slot.name: gate for slot, gate in zip(self._slots, self.gates, strict=True)})
+        gates = {slot.name: gate for slot, gate in zip(self._slots, self.gates, strict=True)}
+        attach(self._slots, gates, shown={name: gate.gated for name, gate in gates.items()})
         self.gate()
 
     def parts(self, vector: Tensor) -> dict[str, Tensor]:
@@ -118,28 +130,38 @@ class Scores:
             torch.abs(self.vector, out=self._ranking)
         return self._ranking_by_name
 
+    def shown(self, name: str) -> tuple[Tensor, Tensor] | None:
+        """A weight and what the model reads of it, flat, for who writes both `hard` and this; None if not `plain`."""
+        gate = self._owners[name]
+        return (gate.weight[0].view(-1), gate.gated.detach().view(-1)) if self.plain else None
+
     @torch.no_grad()
     def gate(self) -> None:
         """Show the model the weights that `hard` keeps."""
-        for gate, hard, _gradient, _alone in self._ways:
-            torch.mul(gate.weight[0], hard, out=gate.gated)
+        for way in self._ways:
+            torch.mul(way.gate.weight[0], way.hard, out=way.gate.gated)
 
-    @torch.no_grad()
-    def collect(self) -> None:
-        """Make the gradient that the backward pass left at the gates that of the scores."""
-        for _gate, _hard, gradient, alone in self._ways:
-            if not alone:
-                gradient.zero_()
-        for gate, _hard, gradient, alone in self._ways:
-            arrived, gate.gated.grad = gate.gated.grad, None
+    def collect(self, pull: float = 0.0) -> None:
+        """Make the gradient that the backward pass left at the gates that of the scores, plus pull * score."""
+        for way in self._ways:
+            if not way.alone:
+                way.gradient.zero_()
+        for way in self._ways:
+            arrived, way.gate.gated.grad = way.gate.gated.grad, None
             if arrived is None:
-                arrived = torch.zeros_like(gate.gated)  # the model did not use this weight
-            if alone:
-                torch.mul(arrived, gate.weight[0], out=gradient)
+                arrived = torch.zeros_like(way.gate.gated)  # the model did not use this weight
+            if self.plain:
+                passed_on(arrived.numpy().reshape(-1), *way.inputs, self._absolute, self._type(pull), way.output)
+            elif way.alone:
+                torch.mul(arrived, way.gate.weight[0], out=way.gradient)
             else:
-                gradient += (arrived * gate.weight[0]).sum_to_size(gradient.shape)
-        if self._absolute:
-            self._gradient.mul_(torch.sign(self.vector, out=self._ranking))  # whose content has been used by now
+                way.gradient += (arrived * way.gate.weight[0]).sum_to_size(way.gradient.shape)
+        if not self.plain:
+            values = self.vector.detach()
+            if self._absolute:
+                self._gradient.mul_(torch.sign(values, out=self._ranking))  # whose content has been used by now
+            if pull:
+                self._gradient.add_(values * pull)
         self.vector.grad = self._gradient
 
     def detach(self) -> None:
@@ -147,10 +169,21 @@ class Scores:
         detach(self._slots)
 
 
-def _facing(gate: Gate, hard: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores as the gate needs them: those of filters are one a unit on a bias."""
-    return (hard, gradient) if gate.gated.dim() > 1 else (hard.flatten(), gradient.flatten())
+class _Way:
+    """Between a gate and its parts of the vectors, which may be its alone, entry by entry."""
+
+    def __init__(self, name: str, gate: Gate, scores: Tensor, hard: Tensor, gradient: Tensor, *, alone: bool) -> None:
+        self.name, self.gate, self.hard, self.gradient, self.alone = name, gate, hard, gradient, alone
+        parts = (gate.weight[0], gate.gated, scores)
+        # whether kernels take them as they are
+        self.plain = alone and all(
+            in_numpy(part) and part.is_contiguous() and part.dtype == scores.dtype for part in parts
+        )
+        if self.plain:
+            self.inputs = (gate.weight[0].view(-1).numpy(), scores.view(-1).numpy())
+            self.output = gradient.view(-1).numpy()
 
 
-def _alone(gate: Gate, name: str, names: Sequence[str], shapes: Mapping[str, torch.Size]) -> bool:
-    return names.count(name) == 1 and gate.gated.shape == shapes[name]
+def _facing(gate: Gate, part: Tensor) -> Tensor:
+    """A part as the gate needs it: scores of filters are one a unit on a bias."""
+    return part if gate.gated.dim() > 1 else part.flatten()

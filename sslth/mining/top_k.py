@@ -11,12 +11,12 @@ from torch import Tensor
 
 from sslth.errors import InvalidInputError
 from sslth.mining.diverged import DivergedError
+from sslth.mining.sides import Shown, Sides, Values, in_numpy
 
 __all__ = ["MovingTopK", "top_k"]
 
-_Values = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 _Cut = tuple[float, npt.NDArray[np.intp]]  # a threshold, and where scores equal to it are one too many
-_SMALL = 1 << 14  # below, a partition of all takes no longer than counting in two places
+_SMALL = 1 << 8  # below, a partition of all takes no longer
 
 
 def top_k(scores: Tensor, k: int) -> Tensor:
@@ -44,7 +44,7 @@ def top_k(scores: Tensor, k: int) -> Tensor:
         if size and bool(flat.max().isnan()):  # a NaN is the maximum
             raise _diverged()
         return torch.full_like(scores, k > 0, dtype=torch.bool)
-    if _in_numpy(flat):
+    if in_numpy(flat):
         values = flat.numpy()
         threshold, surplus = _cut(values, k)
         kept = values >= values.dtype.type(threshold)  # numpy compares floats into bools four times as fast as torch
@@ -64,9 +64,10 @@ def top_k(scores: Tensor, k: int) -> Tensor:
 class MovingTopK:
     """What `top_k` chooses of one tensor, again and again, while its scores move a little in between.
 
-    The k-th highest score is looked for near where it was: scores above a band around the last threshold are counted,
-    and only those inside are partitioned. If it is not in the band, all are. The choice depends on the scores alone,
-    bit by bit; what is remembered saves time, on the CPU and for large tensors.
+    The k-th highest score is looked for near where it was: on the way over the scores those inside a band around the
+    last threshold are gathered, and those that left the side of it where they were; only the band is partitioned. If
+    the threshold is not in it, all scores are. The choice depends on the scores alone, bit by bit; what is remembered
+    saves time, on the CPU and for large tensors.
 
     Parameters
     ----------
@@ -76,6 +77,10 @@ class MovingTopK:
         Of the same shape and type, contiguous: where the choice is written, 1 for kept and 0 elsewhere.
     k : int
         From 0 to the number of entries.
+    absolute : bool
+        Whether the highest |score| are kept.
+    shown : pair of Tensor, optional
+        A weight and where weight * kept is written too: flat, contiguous, of the type of the scores.
 
     Examples
     --------
@@ -86,13 +91,16 @@ class MovingTopK:
     tensor([1., 0., 1., 0.])
     """
 
-    def __init__(self, scores: Tensor, kept: Tensor, k: int) -> None:
+    def __init__(
+        self, scores: Tensor, kept: Tensor, k: int, *, absolute: bool = False, shown: Shown | None = None
+    ) -> None:
         self._scores, self._kept, self._k = scores.detach().view(-1), kept.view(-1), k
-        plain = _in_numpy(self._scores) and 0 < k < self._scores.numel()
-        self._values: _Values | None = self._scores.numpy() if plain else None
-        self._sides = np.empty((2, self._scores.numel() if plain else 0), np.bool_)
-        self._last = math.nan
-        self._reach = 0.0
+        self._absolute, self._shown = absolute, shown
+        plain = in_numpy(self._scores) and 0 < k < self._scores.numel()
+        self._sides = Sides(self._scores, self._kept, shown, absolute=absolute) if plain else None
+        # any two numbers would do for a band: what they enclose is counted
+        self._largest = torch.finfo(scores.dtype).max
+        self._last, self._reach = math.nan, 0.0
 
     def update(self) -> None:
         """Write the choice from the scores as they are now.
@@ -104,37 +112,36 @@ class MovingTopK:
         DivergedError
             If a score is NaN.
         """
-        values = self._values
-        if values is None:
-            self._kept.copy_(top_k(self._scores, self._k))
-            return
-        cut = self._near(values) if len(values) >= _SMALL else None
-        threshold, surplus = _cut(values, self._k) if cut is None else cut
+        sides = self._sides
+        if sides is None:
+            self._kept.copy_(top_k(self._scores.abs() if self._absolute else self._scores, self._k))
+            if self._shown is not None:
+                torch.mul(self._shown[0], self._kept, out=self._shown[1])
+        elif self._scores.numel() < _SMALL or self._near(sides) is None:
+            values = sides.compared
+            threshold, surplus = _cut(values, self._k)
+            chosen = values >= values.dtype.type(threshold)  # numpy compares floats four times as fast as torch
+            chosen[surplus] = False
+            sides.start(chosen)
+            self._remember(threshold)
+
+    def _near(self, sides: Sides) -> float | None:
+        """Choose, and return the threshold, if it lies in the band."""
+        if not (sides.known and math.isfinite(self._last)):
+            return None
+        low, high = max(self._last - self._reach, -self._largest), min(self._last + self._reach, self._largest)
+        threshold = sides.keep_highest(low, high)
+        if math.isnan(threshold):
+            return None
+        self._remember(threshold)
+        return threshold
+
+    def _remember(self, threshold: float) -> None:
         moved = abs(threshold - self._last)
         self._last, self._reach = threshold, max(4 * moved, self._reach / 2) if math.isfinite(moved) else 0.0
-        torch.ge(self._scores, threshold, out=self._kept)
-        if len(surplus):
-            self._kept[torch.from_numpy(surplus)] = 0.0
-
-    def _near(self, values: _Values) -> _Cut | None:
-        """The cut, if the threshold lies in the band."""
-        # any two numbers would do: what they enclose is counted
-        number, largest = values.dtype.type, float(np.finfo(values.dtype).max)
-        at_least, at_most = self._sides
-        np.greater_equal(values, number(max(self._last - self._reach, -largest)), out=at_least)
-        np.less_equal(values, number(min(self._last + self._reach, largest)), out=at_most)
-        above = len(values) - int(np.count_nonzero(at_most))
-        enough = np.count_nonzero(at_least)
-        if not above < self._k <= enough:
-            return None  # where NaNs are too many, too: they count as above
-        band = np.flatnonzero(np.logical_and(at_least, at_most, out=at_least))
-        if enough - above != len(band):  # a NaN is neither
-            raise _diverged()
-        threshold, surplus = _cut(values[band], self._k - above)
-        return threshold, band[surplus]
 
 
-def _cut(values: _Values, k: int) -> _Cut:
+def _cut(values: Values, k: int) -> _Cut:
     """The k-th highest value, 0 < k <= m, and the places of the last equal ones, where they make more than k."""
     place = len(values) - k
     # numpy partitions with vector instructions where there are any: 5 to 20 times as fast as kthvalue
@@ -147,10 +154,6 @@ def _cut(values: _Values, k: int) -> _Cut:
         equal = np.flatnonzero(values == threshold)  # the last ones of them go
         equal = equal[len(equal) - (np.count_nonzero(values >= threshold) - k) :]
     return float(threshold), equal
-
-
-def _in_numpy(flat: Tensor) -> bool:
-    return flat.device.type == "cpu" and flat.dtype in (torch.float32, torch.float64)
 
 
 def _diverged() -> DivergedError:

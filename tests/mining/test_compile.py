@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslth.mining.masks import Mask
-from sslth.mining.parametrized import Masked, attach
+from sslth.mining.parametrized import Masked, OnlyKept, attach
 from sslth.mining.scope import Scope, masked_slots
 from sslth.mining.scores import Gate, Scores
 from sslth.mining.selection import choose
@@ -32,12 +32,16 @@ def built(make: Callable[[], nn.Module]) -> nn.Module:
     return make()
 
 
-def with_mask(network: nn.Module) -> Mask:
+def with_mask(network: nn.Module, part: Callable[[Tensor], nn.Module] = Masked) -> Mask:
     slots = masked_slots(network, Scope())
     scores = {name: slot.parameter.detach().abs() for name, slot in slots.items()}
     mask = Mask(choose(scores, 0.3, "global", "keep_one"))
-    attach(slots.values(), {name: Masked(mask[name]) for name in slots})
+    attach(slots.values(), {name: part(mask[name]) for name in slots})
     return mask
+
+
+def with_kept_entries(network: nn.Module) -> Mask:
+    return with_mask(network, OnlyKept)
 
 
 def with_scores(network: nn.Module) -> Scores:
@@ -61,7 +65,7 @@ def gradients(network: nn.Module, call: Callable[[Tensor], Tensor], labels: Tens
     return outputs.detach(), list(torch.autograd.grad(F.cross_entropy(outputs, labels), wanted))
 
 
-@pytest.mark.parametrize("mask", [with_mask, with_scores], ids=["masked", "scored"])
+@pytest.mark.parametrize("mask", [with_mask, with_kept_entries, with_scores], ids=["masked", "only-kept", "scored"])
 @pytest.mark.parametrize("kind", ["mlp", "conv"])
 def test_outputs_and_gradients_are_those_of_the_model(
     kind: str, mask: Callable[[nn.Module], object], request: pytest.FixtureRequest

@@ -117,6 +117,22 @@ def test_damaged_checkpoints_are_refused(mlp: Build, blobs: Splits, tmp_path: Pa
         mine(mlp, blobs, "gem_miner", keep=0.3, epochs=4, out=tmp_path)
 
 
+@pytest.mark.parametrize("method", ["edge_popup", "gem_miner"])
+def test_a_search_that_was_stopped_goes_on_with_what_it_kept(
+    method: str, mlp: Build, blobs: Splits, tmp_path: Path
+) -> None:
+    """What a search remembers besides the checkpoint, to save time, must not be trusted after it was read."""
+
+    def stop(done: int, total: int, stage: str) -> None:
+        if (stage, done) == ("scores", 3):
+            raise KeyboardInterrupt
+
+    arguments = {"keep": 0.3, "epochs": 6, "finetune_epochs": 1, "seed": 4, "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        mine(mlp, blobs, method, out=tmp_path, progress=stop, **arguments)  # type: ignore[arg-type]
+    same(mine(mlp, blobs, method, out=tmp_path, **arguments), mine(mlp, blobs, method, **arguments))  # type: ignore[arg-type]
+
+
 def test_a_diverging_run_stops_with_the_last_good_checkpoint(mlp: Build, blobs: Splits, tmp_path: Path) -> None:
     class Spoiled(nn.Module):
         def __init__(self) -> None:

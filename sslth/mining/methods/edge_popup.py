@@ -86,8 +86,12 @@ class PopupSearch:
         self.scores = Scores(self._slots, start, absolute=True, along=self._biases)
         shapes = {name: tuple(values.shape) for name, values in start.items()}
         counts = layer_counts(shapes, run.keep, method.budget, run.on_empty) if method.budget != "global" else {}
-        ranking, hard = self.scores.rank(), self.scores.hard_by_name
-        self._cuts = [MovingTopK(ranking[name], hard[name], count) for name, count in counts.items()]
+        plain, hard = self.scores.plain, self.scores.hard_by_name
+        values = self.scores.by_name if plain else self.scores.rank()
+        self._cuts = [
+            MovingTopK(values[name], hard[name], count, absolute=plain, shown=self.scores.shown(name))
+            for name, count in counts.items()
+        ]
         self._refresh()
 
     @property
@@ -108,13 +112,15 @@ class PopupSearch:
         return Found(Mask(entries), ranked)
 
     def _refresh(self) -> None:
-        ranking = self.scores.rank()
+        one_by_one = self._cuts and self.scores.plain
+        ranking = {} if one_by_one else self.scores.rank()
         for cut in self._cuts:
             cut.update()
         if not self._cuts:
             for name, chosen in choose(ranking, self.run.keep, "global", self.run.on_empty).items():
                 self.scores.hard_by_name[name].copy_(chosen)
-        self.scores.gate()
+        if not one_by_one:
+            self.scores.gate()
 
 
 def _filters(slots: dict[str, Slot]) -> dict[str, Slot]:

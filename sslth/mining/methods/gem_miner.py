@@ -14,6 +14,7 @@ from sslth.mining.run import Found, Run
 from sslth.mining.scores import Scores
 from sslth.mining.seeds import generator, stream
 from sslth.mining.selection import choose
+from sslth.mining.sides import Sides
 from sslth.mining.training import Hooks, Training
 
 __all__ = ["GemMiner"]
@@ -76,7 +77,7 @@ class GemMiner:
 class GemSearch:
     """One search: gated weights on the network of a run, and what a step on their scores adds to the training loop.
 
-    Gradients and momentum move frozen scores as well; the projection after the step puts them back to 0.
+    Gradients and momentum move frozen scores as well; the projection before the next step puts them back to 0.
     """
 
     def __init__(self, method: GemMiner, run: Run) -> None:
@@ -87,10 +88,15 @@ class GemSearch:
             for name, slot in run.slots.items()
         }
         self.scores = Scores(run.slots, start, absolute=False)
-        # 1 where a score may still rise, 0 where it is frozen; and of what is frozen, when and how low it was
-        self._ceiling = self.scores.remember("ceiling", torch.ones_like(self.scores.hard))
+        # which scores are not frozen; and of what is frozen, when and how low it was
+        self._alive = self.scores.remember("alive", torch.ones_like(self.scores.hard, dtype=torch.bool))
         self._rank = self.scores.remember("rank", torch.zeros_like(self.scores.hard))
-        self._zero = torch.zeros((), device=run.device)
+        hard, alive = self.scores.hard_by_name, self.scores.parts(self._alive)
+        self._sides = [
+            (Sides(values.view(-1), hard[name].view(-1), self.scores.shown(name)), alive[name].view(-1).numpy())
+            for name, values in self.scores.by_name.items()
+            if self.scores.plain
+        ]
         self._refresh()
 
     @property
@@ -109,55 +115,56 @@ class GemSearch:
             self._freeze(self.method.freezes)  # nothing was trained: random scores decide
         self._refresh()
         self.scores.detach()
-        alive = self._ceiling > 0
-        ranked = torch.where(alive, self.method.freezes + self.scores.vector.detach(), self._rank)
+        ranked = torch.where(self._alive, self.method.freezes + self.scores.vector.detach(), self._rank)
         return Found(
-            Mask(self.scores.parts(alive)),
+            Mask(self.scores.parts(self._alive)),
             {name: values.cpu() for name, values in self.scores.parts(ranked).items()},
             Mask(self.scores.parts(self.scores.hard > 0)),
         )
 
+    @torch.no_grad()
     def _refresh(self) -> None:
-        torch.ge(self.scores.vector.detach(), 0.5, out=self.scores.hard)  # what is frozen is 0
-        self.scores.gate()
+        for sides, alive in self._sides:
+            sides.round(alive)
+        if not self._sides:
+            scores = self.scores.vector.detach()
+            scores.clamp_(0.0, 1.0).mul_(self._alive)
+            torch.ge(scores, 0.5, out=self.scores.hard)  # what is frozen is 0
+            self.scores.gate()
 
     @torch.no_grad()
     def _after_backward(self) -> Tensor:
         """Add the penalty, whose gradient is 2 * penalty * scores."""
         scores, penalty = self.scores.vector, self.method.penalty
-        self.scores.collect()
-        assert scores.grad is not None
-        scores.grad.add_(scores, alpha=2.0 * penalty)
+        self.scores.collect(pull=2.0 * penalty)
         return penalty * torch.dot(scores, scores)
 
-    @torch.no_grad()
     def _after_step(self, step: int, total: int) -> None:
-        torch.clamp(self.scores.vector, self._zero, self._ceiling, out=self.scores.vector)
         freezes = min(self.method.freezes, max(total - 1, 1))
         before, now = (min(freezes, (freezes + 1) * s // total) for s in (step - 1, step))
         if now > before:
+            self._refresh()  # the projection
             # a short run freezes less often, but ends on the same share
             self._freeze(round(self.method.freezes * now / freezes))
 
     @torch.no_grad()
     def _freeze(self, number: int) -> None:
         run, method, scores = self.run, self.method, self.scores.vector
-        alive = self._ceiling > 0
         fraction = number / method.freezes
         ties = stream(run.seed, "freeze", number)  # many scores end at exactly 1
-        allowed = self.scores.parts(alive)
+        allowed = self.scores.parts(self._alive)
         chosen = choose(
             self.scores.by_name, run.keep, method.budget, run.on_empty, allowed=allowed, fraction=fraction, ties=ties
         )
         stay = torch.cat([chosen[name].flatten() for name in allowed])
         # halved, so that what went at a later freeze, or never, ranks higher for certain
-        self._rank.copy_(torch.where(alive & ~stay, number - 1 + scores / 2, self._rank))
-        self._ceiling.copy_(stay)
-        scores.mul_(self._ceiling)
+        self._rank.copy_(torch.where(self._alive & ~stay, number - 1 + scores / 2, self._rank))
+        self._alive.copy_(stay)
+        scores.mul_(self._alive)
 
     def _notes(self) -> dict[str, Any]:
-        size = len(self._ceiling)
+        size = len(self._alive)
         return {
-            "alive": int(self._ceiling.count_nonzero()) / size,
+            "alive": int(self._alive.count_nonzero()) / size,
             "rounded_up": int(self.scores.hard.count_nonzero()) / size,
         }
