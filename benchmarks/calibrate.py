@@ -91,7 +91,7 @@ def proof_result(cell: dict[str, Any], names: tuple[str, ...] = EXACT) -> dict[s
     instance = instance_of(cell)
     seconds: dict[str, float | None] = {}
     for name in names:
-        small = sslth.draw_instance(cell["law"], 20, cell["d"], 0)
+        small = sslth.draw_instance(cell["law"], 26, cell["d"], 0)  # large enough for the kernels of large instances
         sslth.solve(small, name, time_limit=5.0)
         if REGISTRY[name].refusal(instance) is not None:
             continue
@@ -125,14 +125,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; the table needs all cells")
     parser.add_argument("--partial", action="store_true", help="write the table from the cells that are there")
     parser.add_argument("--redo", choices=(*EXACT, *HEURISTICS), help="measure this solver anew, in the table as it is")
+    parser.add_argument("--least-d", type=int, default=1, help="with --redo: only from so many coordinates on")
     parser.add_argument("--most-d", type=int, default=10**9, help="with --redo: only up to so many coordinates")
+    parser.add_argument("--most-n", type=int, default=10**9, help="with --redo: only up to so many rows")
     options = parser.parse_args()
     known = _read(options.out)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.redo is not None:
         known = {**_read_table(), **known}
         kind = "proof" if options.redo in EXACT else "heuristic"
-        rows = [row for row in known.values() if row["kind"] == kind and row["d"] <= options.most_d]
+        rows = [row for row in known.values() if row["kind"] == kind]
+        rows = [row for row in rows if options.least_d <= row["d"] <= options.most_d and row["n"] <= options.most_n]
         with options.out.open("a") as stream, ProcessPoolExecutor(options.workers) as pool, Progress() as progress:
             task = progress.add_task("cells", total=len(rows))
             for done in as_completed([pool.submit(measure_again, row, options.redo) for row in rows]):

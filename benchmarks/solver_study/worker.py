@@ -33,6 +33,7 @@ PREPARATION = 300.0  # seconds for drawing, importing and compiling
 _TRIALS_A_PROCESS = 100  # what a peer leaks does not outlive these
 _WARM_ROWS = 2_000
 _WARM_SEED = 2**40  # no instance of the study
+_WARM_INSTANCES = 4  # which kernels a solver needs may depend on the instance
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -250,10 +251,11 @@ class _Runner:
         if shape in self._warm:
             return
         self._warm.add(shape)
-        for rows, size, limit in [(12, 3, 1.0)] if is_peer else [(12, 3, 0.1), (_WARM_ROWS, _WARM_ROWS // 4, 0.1)]:
+        large = [(_WARM_ROWS, _WARM_ROWS // 4, 0.1, seed) for seed in range(_WARM_INSTANCES)]
+        for rows, size, limit, seed in [(12, 3, 1.0, 0)] if is_peer else [(12, 3, 0.1, 0), *large]:
             n = min(rows, cell.n)
             k = None if cell.cardinality is None else min(size, cell.cardinality)
-            problem = Problem(replace(cell, n=n, cardinality=k), _WARM_SEED)
+            problem = Problem(replace(cell, n=n, cardinality=k), _WARM_SEED + seed)
             if contestant.refusal(problem) is None:
                 with suppress(Exception):  # if it fails it will fail again, on the record
                     self._timed(contestant, problem.draw(), limit)

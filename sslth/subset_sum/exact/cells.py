@@ -31,8 +31,8 @@ class CellJoin:
     Memory 2^(n/2 + 1) (8 d + 4) bytes and 2^(n/2) 32 bytes while merging.
     """
 
+    name = "cells"
     starts_wide = True
-    first_pass_hits = 3.0
 
     def __init__(self, problem: HalvedProblem, floor: int, limits: Limits) -> None:
         self.problem, self.floor, self.limits = problem, floor, limits
@@ -40,6 +40,10 @@ class CellJoin:
         self.halves = [
             Half(problem, members, size) for members, size in zip(problem.halves, problem.half_sizes, strict=True)
         ]
+
+    def first_window(self, floor: int) -> int:
+        """A window that should hold three subsets."""
+        return self.problem.expected_error(floor, 3.0)[0]
 
     def bytes_needed(self) -> int:
         """Both halves with their codes, sizes and cells, and what merging or splitting the larger one takes besides."""

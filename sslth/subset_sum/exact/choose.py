@@ -1,18 +1,30 @@
-"""Which of the two ways to join halves suits a problem."""
+"""Which of the three ways to join halves suits a problem."""
 
 from __future__ import annotations
+
+import math
 
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.exact.cells import CellJoin
 from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.exact.streams import StreamJoin, available_cores
+from sslth.subset_sum.exact.tiles import TileJoin
 from sslth.subset_sum.fixed_point import FixedPoint
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 
 __all__ = ["choose_join", "readable_size"]
 
-_SMALLEST_STREAM = 4096  # below, both ways take less than a millisecond
+_SMALLEST_STREAM = 4096  # below, cells take less than a millisecond
+# What tiles take: about 3 ms to begin with, and what streams take for a sum by `nanoseconds_per_sum` where both are as
+# fast. At n = 40, one core: d = 3, 19 to 26 ms by streams against 25 to 44, but 39 against 21 where the scales of rows
+# vary most; d = 4, 35 to 49 against 28 to 48 up to that figure, 42 to 80 against 25 to 40 beyond; d = 5, 43 to 228
+# against 24 to 54. For a wanted size, d = 3, 12 to 32 against 19 to 33; d = 4, 45 to 111 against 25 to 40.
+_TILES_START, _TILES_NANOSECONDS, _TILES_NANOSECONDS_SIZED = 3.5e6, 50.0, 80.0
+# Where hardly any subset comes near, windows are as wide as the range of the sums, and boxes are what can be dropped:
+# at d = 5, n = 34, tiles took 8 ms against 59 at a remoteness of 2.5, but 670 against 87 at 2.9; n = 32, 380 against 20
+# at 9.7.
+_TILES_REMOTENESS = 2.6
 _CELLS_NANOSECONDS = 800.0  # what cells take for a sum at d = 6 to 9, n = 40
 
 
@@ -24,13 +36,13 @@ def choose_join(
     memory_bytes: int,
     threads: int | None,
     caller: str,
-) -> CellJoin | StreamJoin:
-    """Streams where their bitmap can tell sums apart, else cells.
+) -> CellJoin | StreamJoin | TileJoin:
+    """Streams where their bitmap can tell sums apart; else tiles, if they fit, else cells.
 
     Raises
     ------
     InvalidInputError
-        If neither fits into `memory_bytes`; `caller` is named in the message.
+        If none fits into `memory_bytes`; `caller` is named in the message.
     """
     cells = CellJoin(problem, grid.floor, limits)
     streams = StreamJoin(problem, limits, threads or available_cores())
@@ -43,11 +55,20 @@ def choose_join(
             f" give it more memory_bytes, or a cardinality"
             + (', or use solver="auto" for a subset without proof' if caller == "meet_in_the_middle" else "")
         )
-    if cells_fit and (
-        not streams_fit
-        or max(problem.half_sizes) <= _SMALLEST_STREAM
-        or streams.nanoseconds_per_sum(grid.floor) > _CELLS_NANOSECONDS
+    if cells_fit and max(problem.half_sizes) <= _SMALLEST_STREAM:
+        return cells
+    nanoseconds = streams.nanoseconds_per_sum(grid.floor) if streams_fit else math.inf
+    tiles = TileJoin(problem, limits, threads or available_cores(), streams.lists if streams.is_built else None)
+    usual = _TILES_NANOSECONDS if problem.exact_size is None else _TILES_NANOSECONDS_SIZED
+    if (
+        nanoseconds - usual > _TILES_START / max(problem.half_sizes)
+        and grid.floor == 0
+        and problem.remoteness <= _TILES_REMOTENESS
+        and tiles.fits_codes()
+        and tiles.bytes_needed() <= memory_bytes
     ):
+        return tiles
+    if cells_fit and nanoseconds > _CELLS_NANOSECONDS:
         return cells
     return streams
 

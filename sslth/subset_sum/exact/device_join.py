@@ -74,8 +74,8 @@ class DeviceJoin:
         What may be allocated on each device.
     """
 
+    name = "device"
     starts_wide = False
-    first_pass_hits = 12.0
 
     def __init__(self, problem: HalvedProblem, limits: Limits, devices: list[torch.device], memory_bytes: int) -> None:
         self.limits, self.devices = limits, devices
@@ -94,6 +94,10 @@ class DeviceJoin:
         self.chunks = [2 * self.sums_per_slab] * len(devices)
         self.cancelled = Event()
         self.is_short = False  # whether a device had less memory than was asked of it
+
+    def first_window(self, floor: int) -> int:
+        """As for streams."""
+        return self.streams.first_window(floor)
 
     def bytes_needed(self) -> int:
         """On one device: the lists and chunks of sums."""

@@ -14,6 +14,7 @@ from sslth.subset_sum.instance import Instance
 __all__ = ["HalvedProblem"]
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -98,17 +99,39 @@ class HalvedProblem:
         chosen = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *parts]))
         return np.setdiff1d(np.arange(self.n, dtype=np.int64), chosen) if self.complement else chosen
 
+    @property
+    def share(self) -> float:
+        """The part of the rows that a subset takes: half of them, or what the allowed sizes leave nearest to it."""
+        total = max(1.0, float(sum(group.size for group in self.groups)))
+        return 0.5 if not self.is_restricted else min(0.5, max(self.largest, 1) / total)
+
+    @property
+    def widths(self) -> FloatArray:
+        """One over the density, at the mean, of each coordinate of a random subset's sum, were it normal."""
+        squares: FloatArray = (self.rows.astype(np.float64) ** 2 * self._copies).sum(axis=0)
+        return np.asarray(np.sqrt(2 * np.pi * self.share * (1 - self.share) * squares))
+
+    @property
+    def offsets(self) -> FloatArray:
+        """How far the target is from that mean."""
+        return np.asarray(self.target - self.share * (self.rows.astype(np.float64) * self._copies).sum(axis=0))
+
+    @property
+    def remoteness(self) -> float:
+        """By what power of e the target is less likely than the mean, were sums normal; the mean over coordinates."""
+        used = self.widths > 0
+        return float(np.pi * ((self.offsets[used] / self.widths[used]) ** 2).sum() / max(1, used.sum()))
+
+    @property
+    def _copies(self) -> FloatArray:
+        return np.array([group.size for group in self.groups], dtype=np.float64)[:, None]
+
     def expected_error(self, floor: int, hits: float = 3.0) -> tuple[int, int]:
         """An integer error that so many subsets should reach if the sums were normal, and the width of column 0.
 
         A guess that sets the first window, nothing else depends on it.
         """
-        copies = np.array([group.size for group in self.groups], dtype=np.float64)[:, None]
-        total = max(1.0, float(copies.sum()))
-        share = 0.5 if not self.is_restricted else min(0.5, max(self.largest, 1) / total)
-        rows = self.rows.astype(np.float64)
-        width = np.sqrt(2 * np.pi * share * (1 - share) * (rows**2 * copies).sum(axis=0))
-        offset = self.target - share * (rows * copies).sum(axis=0)
+        width, offset = self.widths, self.offsets
         used = width > 0
         if not used.any():
             return floor, 1

@@ -53,12 +53,15 @@ class Buffer(Protocol):
 class Join(Protocol):
     """A way to find every pair of half sums within a window."""
 
-    work: int
-    first_pass_hits: float
-    """How many subsets the first conclusive pass should expect to find."""
+    name: str
+    """Which way, for statistics."""
 
+    work: int
     starts_wide: bool
     """Whether a short pass over the widest window is cheap and finds something to show."""
+
+    def first_window(self, floor: int) -> int:
+        """The integer error up to which the first conclusive pass should look."""
 
     def build(self) -> StoppedBy | None:
         """Prepare the halves; why it was stopped, or None."""
@@ -91,7 +94,7 @@ def prove_optimum(problem: HalvedProblem, grid: FixedPoint, join: Join, buffer: 
     stopped = join.build()
     if stopped is not None:
         return Proof(stopped, proven)
-    expected, _ = problem.expected_error(grid.floor, join.first_pass_hits)
+    expected = join.first_window(grid.floor)
     finished, passes = False, 0
     if join.starts_wide:
         passes += 1

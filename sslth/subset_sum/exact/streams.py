@@ -15,12 +15,13 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
+from sslth.subset_sum.exact.found import Found, LocalMatches
 from sslth.subset_sum.exact.lanes import Lanes, plan_lanes
 from sslth.subset_sum.exact.lists import SumList, quarter_lists
 from sslth.subset_sum.exact.problem import HalvedProblem
@@ -41,7 +42,6 @@ _SHORTEST_STRETCH = 16  # sums that an entry of the first list should contribute
 _SAMPLES_PER_SLAB = 256
 _MOST_SAMPLES = 1 << 16
 _COMPARISONS_AN_ENTRY = 4e6  # between two looks at the clock
-_LOCAL_CAPACITY = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -85,23 +85,11 @@ class _Stream:
         return int(one.min()) + int(two.min()), int(one.max()) + int(two.max())
 
 
-@dataclass
-class _Found:
-    """What one slab gave."""
-
-    errors: list[IntArray] = field(default_factory=list)
-    codes: list[IntArray] = field(default_factory=list)
-    work: int = 0
-    stopped: StoppedBy | None = None
-    met_tolerance: bool = False
-    dropped: bool = False
-
-
 class StreamJoin:
     """Passes over the slabs of two streams."""
 
+    name = "streams"
     starts_wide = False
-    first_pass_hits = 12.0  # a wider window costs streams little, a second pass as much as the first
 
     def __init__(
         self, problem: HalvedProblem, limits: Limits, threads: int = 1, sums_per_slab: int | None = None
@@ -114,6 +102,10 @@ class StreamJoin:
         self.a: _Stream
         self.b: _Stream
         self.is_built = False
+
+    def first_window(self, floor: int) -> int:
+        """A window that should hold twelve subsets: it costs streams little, a second pass as much as the first."""
+        return self.problem.expected_error(floor, 12.0)[0]
 
     def bytes_needed(self) -> int:
         """The four lists, and each thread's bitmaps, picks and pointers."""
@@ -146,7 +138,7 @@ class StreamJoin:
         """A guess at the cost of the first pass, for choosing between joins."""
         if self.build() is not None:
             return 0.0
-        window, _ = self.problem.expected_error(floor, self.first_pass_hits)
+        window = self.first_window(floor)
         edges = self.edges(window)
         lanes = self._plan(edges, window)
         pairs = self._sums_per_slab(edges) * lanes.crossing / 2.0**lanes.cell_bits
@@ -211,7 +203,7 @@ class _Pass:
         comparable = _COMPARISONS_AN_ENTRY * 2.0**lanes.cell_bits / (_SHORTEST_STRETCH * lanes.crossing)
         self.pick_capacity = min(_pick_capacity(lanes.table_bits, second), max(2 * second + 64, int(comparable)))
 
-    def results(self, blocks: list[IntArray], threads: int) -> Iterator[_Found]:
+    def results(self, blocks: list[IntArray], threads: int) -> Iterator[Found]:
         """The slabs' results, in order."""
         if threads == 1 or len(blocks) < 2:
             worker = _Worker(self)
@@ -221,7 +213,7 @@ class _Pass:
         workers = [_Worker(self) for _ in range(threads)]
         idle = deque(workers)
         with ThreadPoolExecutor(threads) as pool:
-            waiting: deque[tuple[_Worker, Future[list[_Found]]]] = deque()
+            waiting: deque[tuple[_Worker, Future[list[Found]]]] = deque()
             todo = iter(blocks)
             try:
                 while True:
@@ -239,7 +231,7 @@ class _Pass:
                     worker.is_cancelled = True
 
 
-def _run_all(worker: _Worker, block: IntArray) -> list[_Found]:
+def _run_all(worker: _Worker, block: IntArray) -> list[Found]:
     return list(worker.run(block))
 
 
@@ -257,28 +249,27 @@ class _Worker:
         self.picked_cells = np.empty(capacity, dtype=np.uint64)
         self.following = np.empty(capacity, dtype=np.int32)
         self.heads = np.empty(1 << (capacity - 1).bit_length() >> 2, dtype=np.int32)
-        self.errors = np.zeros(_LOCAL_CAPACITY, dtype=np.int64)
-        self.codes = np.zeros((_LOCAL_CAPACITY, 2), dtype=np.int64)
+        self.matches = LocalMatches(shared.buffer, shared.join.decode)
         self.pointers_a = shared.join.a.pointers()
         self.pointers_b = shared.join.b.pointers()
         self.is_cancelled = False
 
-    def run(self, edges: IntArray) -> Iterator[_Found]:
+    def run(self, edges: IntArray) -> Iterator[Found]:
         """Search the slabs between the edges, in order."""
         for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            found = _Found()
+            found = Found()
             self._slab(low, high, found)
             yield found
             if found.stopped is not None or found.met_tolerance:
                 return
 
-    def _is_over(self, found: _Found) -> bool:
+    def _is_over(self, found: Found) -> bool:
         if found.stopped is None:
             found.stopped = StoppedBy.INTERRUPT if self.is_cancelled else self.shared.join.limits.exceeded()
         return found.stopped is not None or found.met_tolerance
 
     @np.errstate(over="ignore")  # words wrap around; compiled kernels do not mind
-    def _slab(self, low: int, high: int, found: _Found) -> None:
+    def _slab(self, low: int, high: int, found: Found) -> None:
         shared, lanes = self.shared, self.shared.lanes
         a, b = shared.join.a, shared.join.b
         halo = shared.window
@@ -304,7 +295,7 @@ class _Worker:
                 )  # fmt: skip
             self._join(low - halo, high + halo, stream_a, int(picked[1]), found)
 
-    def _join(self, low: int, high: int, stream_a: tuple, count: int, found: _Found) -> None:  # type: ignore[type-arg]
+    def _join(self, low: int, high: int, stream_a: tuple, count: int, found: Found) -> None:  # type: ignore[type-arg]
         shared, lanes = self.shared, self.shared.lanes
         problem, lists = shared.join.problem, shared.join.lists
         if count == 0 or self._is_over(found):
@@ -319,27 +310,12 @@ class _Worker:
                 *stream_a, low, high, lanes.halo, lanes.mask, lanes.masks, shared.shift, self.pick_marks,
                 self.picked_1, self.picked_2, self.picked_cells, self.heads, self.following,
                 *(sums.columns for sums in lists), *(sums.sizes for sums in lists), problem.smallest, problem.largest,
-                self.errors, self.codes, control, state, _STEPS_PER_CALL,
+                self.matches.errors, self.matches.codes, control, state, _STEPS_PER_CALL,
             )  # fmt: skip
             found.dropped = found.dropped or state[1] == 2
             if control[1] + control[2] < 0:
                 state[0] = lists[0].keys.size
-            self._keep(control, found)
-
-    def _keep(self, control: IntArray, found: _Found) -> None:
-        """Move what was found out of the way; look whether a match meets the tolerance."""
-        count = int(control[0])
-        if count == 0:
-            return
-        near = np.flatnonzero(self.errors[:count] <= min(int(control[3]), int(control[1]) + max(0, int(control[2]))))
-        found.errors.append(self.errors[near])
-        found.codes.append(self.codes[near])
-        control[0] = 0
-        join, buffer = self.shared.join, self.shared.buffer
-        for index in near.tolist():
-            if int(self.errors[index]) <= int(control[4]) and not found.met_tolerance:
-                subset = join.decode(int(self.codes[index, 0]), int(self.codes[index, 1]))
-                found.met_tolerance = buffer.meets_tolerance(subset)
+            self.matches.keep(control, found)
 
 
 def available_cores() -> int:

@@ -1,4 +1,4 @@
-"""Meet in the middle: all sums of either half of the rows, joined through sorted windows in cells."""
+"""Meet in the middle: all sums of either half of the rows, joined where they lie near each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from sslth.subset_sum.candidate_buffer import CandidateBuffer
 from sslth.subset_sum.exact.choose import choose_join
 from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.exact.search import prove_optimum
-from sslth.subset_sum.exact.streams import StreamJoin
 from sslth.subset_sum.fixed_point import to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
@@ -23,24 +22,29 @@ class MeetInTheMiddle:
 
     Idea: a sum a of one half and a sum b of the other can only meet the target if b lies in a window around
     target - a. The window starts at the error that the number of subsets lets one expect and grows until a pass is
-    conclusive, so every pass that finds nothing proves a bound. There are two ways to make a pass.
+    conclusive, so every pass that finds nothing proves a bound. There are three ways to make a pass.
 
     *Streams*, where d is small against n: the sums of each half are produced slab by slab from two sorted lists of
     2^(n/4) sums, as in [SchroeppelShamir1981]_, and never stored. A bitmap over cells of several coordinates says which
     sums of the other half have a partner; those few are compared. Slabs are shared among threads.
 
-    *Cells*, where d is larger: both halves are stored, split into cells along one coordinate after the other, and
-    pairs of cells whose boxes cannot meet are dropped, as in a dual-tree search [GrayMoore2000]_.
+    *Tiles*, where d is larger: both halves are stored, one ordered by cells of the coordinates that cut most, with a
+    byte of four or eight others. A sum of the other half looks at the few cells within its window, 64 rows at a time;
+    those whose bytes are near are compared. Shared among threads as well.
+
+    *Cells*, where tiles do not fit the memory or the halves are small: both are split along one coordinate after the
+    other, and pairs of cells whose boxes cannot meet are dropped, as in a dual-tree search [GrayMoore2000]_.
 
     Sums are integers and do not drift; subsets within the rounding of the grid are compared exactly at the end. Equal
     rows are counted, not told apart; of more than half the rows the complement is sought. Same answer whatever the
     number of threads.
 
     Cost: streams take O(2^(n/2)) time, 4 to 14 ns a sum and core up to d = 4, and O(2^(n/4)) memory besides some MB a
-    thread; cells take 2^(n/2 + 1) (8 d + 4) bytes and O(2^(n/2)) time growing with d towards 2^n.
+    thread; tiles take 2^(n/2) times 20 to 32 bytes, and at n = 40 mostly 10 to 30 ns a sum up to d = 9 and 35 to 250 at
+    d = 16, growing towards 2^n; cells take 2^(n/2 + 1) (8 d + 4) bytes and some 20 times as long at d = 9.
     `docs/measurements.md` has seconds.
 
-    Fails where neither way fits `memory_bytes` (`InvalidInputError` before anything is allocated), and slowly where d
+    Fails where no way fits `memory_bytes` (`InvalidInputError` before anything is allocated), and slowly where d
     is large against n: then hardly any pair of cells can be dropped; use `branch_and_bound`.
 
     Parameters
@@ -48,7 +52,7 @@ class MeetInTheMiddle:
     memory_bytes : int
         What may be allocated.
     threads : int, optional
-        For streams; all cores of the process unless given.
+        For streams and tiles; all cores of the process unless given.
 
     References
     ----------
@@ -94,7 +98,7 @@ class MeetInTheMiddle:
                 "candidates": int(buffer.control[0]),
                 "slack": grid.slack,
                 "passes": proof.passes,
-                "join": "streams" if isinstance(join, StreamJoin) else "cells",
+                "join": join.name,
                 "half_sizes": problem.half_sizes,
                 "bytes_needed": join.bytes_needed(),
             },
