@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import count
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ def with_scales_as_layers(model: nn.Module, example: Tensor, carry_over: Collect
     Cost: two forward passes where there is such a parameter.
     """
     bare = bare_parameters(model, carry_over)
-    if not bare:
+    if not bare or any(parameter.is_meta for parameter in model.parameters()):
         return model
     traced = trace(model, example, carry_over)
     if traced.graph_module is None:
@@ -51,26 +52,36 @@ def with_scales_as_layers(model: nn.Module, example: Tensor, carry_over: Collect
     sources = _sources(graph_module, set(bare))
     found = [(node, _scaled(node, sources, run.env)) for node in graph_module.graph.nodes]
     products = [(node, *parts) for node, parts in found if parts is not None]
-    names: dict[fx.Node, str] = {}
-    layers: dict[tuple[str, bytes], str] = {}  # a forward that is called twice computes the same scale twice
+    names: dict[tuple[fx.Node, int], str] = {}
+    layers: dict[tuple[int, int], str] = {}  # a forward that is called twice computes the same scale twice
+    ways = _ways(sources)
+    taken = {name for name, _ in graph_module.named_modules()}
     for _, constant, scale in products:
-        name = min(sources[constant])
-        key = name, scale.double().cpu().numpy().tobytes()
-        names[constant] = layers.setdefault(key, _free_name(name, layers.values()))
+        key = ways[constant], scale.numel()  # not its values: the same names, whatever weights the network has
+        if key not in layers:
+            layers[key] = _free_name(min(sources[constant]), taken, read)
+            taken.add(layers[key])
+        names[constant, scale.numel()] = layers[key]
     for name in bare:  # a module cannot have a name that a parameter has
         owner, _, label = name.rpartition(".")
         delattr(graph_module.get_submodule(owner), label)
     for _, constant, scale in products:
-        graph_module.add_submodule(names[constant], ChannelAffine(scale, torch.zeros_like(scale)))
-    for node, constant, _ in products:
+        graph_module.add_submodule(names[constant, scale.numel()], ChannelAffine(scale, torch.zeros_like(scale)))
+    for node, constant, scale in products:
         (x,) = (source for source in node.all_input_nodes if source is not constant)  # which may be new by now
         with graph_module.graph.inserting_before(node):
-            node.replace_all_uses_with(graph_module.graph.call_module(names[constant], (x,)))
+            node.replace_all_uses_with(graph_module.graph.call_module(names[constant, scale.numel()], (x,)))
         graph_module.graph.erase_node(node)
     for node in reversed(sources):
         if node.users:  # a parameter does something else as well
             return model
         graph_module.graph.erase_node(node)
+    for node in graph_module.graph.nodes:
+        node.type = None  # annotations that are texts cannot be pickled
+    present = dict(graph_module.named_modules(remove_duplicate=False))
+    for name, module in traced.model.named_modules(remove_duplicate=False):
+        if name in carry_over and name not in present:  # never called, or under another name
+            graph_module.add_submodule(name, module)
     graph_module.recompile()
     return graph_module.eval()
 
@@ -107,7 +118,17 @@ def _scaled(
     return constant, scale.detach().reshape(-1).expand(channels).clone()
 
 
-def _free_name(name: str, taken: Collection[str]) -> str:
+def _ways(sources: dict[fx.Node, frozenset[str]]) -> dict[fx.Node, int]:
+    """A number for each of these nodes, equal where the same is computed from the same parameters."""
+    found: dict[tuple[str, str, str], int] = {}
+    ways: dict[fx.Node, int] = {}
+    for node in sources:
+        arguments = fx.node.map_arg((node.args, node.kwargs), lambda source: f"way {ways[source]}")
+        ways[node] = found.setdefault((node.op, str(node.target), repr(arguments)), len(found))
+    return ways
+
+
+def _free_name(name: str, taken: Collection[str], read: Collection[str]) -> str:
     """The parameter's own name, or one with a number behind it where it gives several scales."""
-    names = [name, *(f"{name}_{number}" for number in range(2, 2 + len(taken)))]
-    return next(free for free in names if free not in taken)
+    numbered = (f"{name}_{number}" for number in count(2))
+    return name if name not in taken else next(free for free in numbered if free not in {*taken, *read})

@@ -117,8 +117,8 @@ def extract(
         are drawn from the seed unless a pair is (V, U, v, u); a power of two brings them to the size of the others.
     memory : str or int
         Budget for the blocks that are searched at the same time. Above width 131,072 a block takes as much as two tiles
-        and the smallest of its filters need, 65,536 or 3 √(n d). What is kept goes to a temporary file in `TMPDIR`, about
-        a byte a filter.
+        and the smallest of its filters need, 65,536 or 3 √(n d). What is kept goes to a temporary file in `TMPDIR`,
+        about a byte a filter.
     jobs : int, optional
         Threads; None for one a core. The ticket does not depend on it.
     carry_over : collection of str

@@ -106,7 +106,10 @@ class KeptFilters:
             raise ValueError("kept filters are packed: there is no array without a copy")
         return self.numbers().astype(np.uint32 if dtype is None else dtype, copy=False)
 
-    def __reduce__(self) -> tuple[Any, ...]:  # a copy, or another process, gets the bytes themselves
+    def __deepcopy__(self, _memo: object) -> KeptFilters:
+        return self  # nothing changes it, and every wide block of a copy would open a file of its own
+
+    def __reduce__(self) -> tuple[Any, ...]:  # another process gets the bytes themselves
         return _restored, (self.size, b"".join(self.chunks()))
 
 
@@ -126,8 +129,8 @@ class Keeping:
     [1, 3, 5, 7, 9]
     """
 
-    def __init__(self) -> None:
-        self._spool = Spool()
+    def __init__(self, spool: Spool | None = None) -> None:
+        self._spool = Spool() if spool is None else spool
         self._packed: list[KeptFilters] = []
         self._waiting: list[Filters] = []
         self._count = 0
@@ -146,10 +149,20 @@ class Keeping:
         size = sum(part.size for part in self._packed) + others.size
         return KeptFilters.packed(size, _merged(added, stretches_of(np.sort(others), _STRETCH)), None)
 
+    def __reduce__(self) -> tuple[Any, ...]:  # another process gets the bytes themselves
+        self._pack()
+        return _keeping_again, (self._packed,)
+
     def _pack(self) -> None:
         if self._count:
             self._packed.append(KeptFilters.of(np.concatenate(self._waiting), self._spool))
         self._waiting, self._count = [], 0
+
+
+def _keeping_again(parts: Iterable[KeptFilters]) -> Keeping:
+    keeping = Keeping()
+    keeping._packed = [KeptFilters.of(part, keeping._spool) for part in parts]
+    return keeping
 
 
 def stretches_of(filters: Numbers, size: int) -> Iterator[Filters]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,10 @@ from sslth.errors import TicketFileError
 __all__ = ["kept_blocks"]
 
 
-def kept_blocks(file: TensorFile, prefix: str, limits: Sequence[int], name: str, spool: Spool) -> list[KeptFilters]:
-    """The blocks of one layer, copied to the spool; block i may hold filter numbers below limits[i].
+def kept_blocks(
+    file: TensorFile, prefix: str, limits: Sequence[tuple[int, int]], name: str, spool: Spool
+) -> list[KeptFilters]:
+    """The blocks of one layer, copied to the spool; `limits` say of how many the filter numbers are below what.
 
     Raises
     ------
@@ -29,15 +32,15 @@ def kept_blocks(file: TensorFile, prefix: str, limits: Sequence[int], name: str,
     kept, counts = (file.tensors[f"{prefix}.{part}"] for part in ("kept", "counts"))
     if (kept.dtype, len(kept.shape), counts.dtype, len(counts.shape)) != ("U8", 1, "U32", 1):
         raise TicketFileError(f"layer {name} of the ticket has tensors of another type than uint8 and uint32")
-    if counts.shape != (len(limits),):
-        raise TicketFileError(
-            f"layer {name} of the ticket has {counts.shape[0]} blocks; its shape asks for {len(limits)}"
-        )
+    wanted = sum(blocks for _, blocks in limits)  # a damaged file may ask for more than memory holds
+    if counts.shape != (wanted,):
+        raise TicketFileError(f"layer {name} of the ticket has {counts.shape[0]} blocks; its shape asks for {wanted}")
     sizes = file.values(f"{prefix}.counts").astype(np.int64)
     ends = _ends_of_blocks(file.pieces(f"{prefix}.kept"), np.cumsum(sizes), kept.nbytes, name)
     start, _ = spool.add(file.pieces(f"{prefix}.kept"))
     blocks = []
-    for first, last, size, limit in zip([0, *ends], ends, sizes.tolist(), limits, strict=False):
+    below = chain.from_iterable(repeat(limit, blocks) for limit, blocks in limits)
+    for first, last, size, limit in zip([0, *ends], ends, sizes.tolist(), below, strict=False):
         blocks.append(KeptFilters(size, last - first, start + first, spool))
         deque(unpacked(blocks[-1].chunks(), limit, name), maxlen=0)  # raises, if a filter does not exist
     return blocks

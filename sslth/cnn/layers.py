@@ -63,7 +63,10 @@ _KIND_OF: dict[type[nn.Module], Kind] = {
 _MODULE_OF = {kind: module for module, kind in _KIND_OF.items()}
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _ACTIVATIONS = (nn.PReLU,)  # their few parameters belong to the activation, which passes through as it is
-_SCALE = "what multiplies every channel by a number of its own is replaced, anything else belongs into a module"
+_SCALE = (
+    "what multiplies every channel by a number of its own is replaced, if the forward takes one input, and runs and "
+    "can be traced at the example; anything else belongs into a module"
+)
 _REMEDY = (
     "convolutions, Linear and batch norm are replaced; to take anything else along as it is, name it in carry_over"
 )
@@ -246,12 +249,12 @@ def find_layers(
 
 def bare_parameters(model: nn.Module, carry_over: Collection[str] = ()) -> dict[str, nn.Parameter]:
     """Parameters of modules that are neither layers nor norms nor activations, by qualified name, each once."""
-    return {
-        f"{name}.{label}" if name else label: parameter
-        for name, module in model.named_modules()
-        if not is_carried(name, carry_over) and not isinstance(module, Weighted) and _has_weights_of_its_own(module)
-        for label, parameter in module.named_parameters(recurse=False)
-    }
+    found: dict[nn.Parameter, str] = {}  # one that several modules share has the first of its names, as in graphs
+    for name, module in model.named_modules():
+        if not is_carried(name, carry_over) and not isinstance(module, Weighted) and _has_weights_of_its_own(module):
+            for label, parameter in module.named_parameters(recurse=False):
+                found.setdefault(parameter, f"{name}.{label}" if name else label)
+    return {name: parameter for parameter, name in found.items()}
 
 
 def _has_weights_of_its_own(module: nn.Module) -> bool:

@@ -17,6 +17,7 @@ from sslth.cnn.kept_filters import Keeping, Numbers
 from sslth.cnn.random_layer import Block
 from sslth.cnn.run_all import run_all
 from sslth.cnn.search import Ordered, TiledSearch, candidates, most_tile_rows
+from sslth.cnn.spool import Spool
 from sslth.cnn.torch_search import Stream, decide_together
 from sslth.cnn.wide import WideBlock, by_falling_scale, is_wide
 
@@ -55,7 +56,8 @@ def search_share(
     """
     problems, device = share
     wide = [i for i, p in enumerate(problems) if is_wide(p.block) and search.takes(p.block.size // 2, p.target.size)]
-    kept = {place: Keeping() for place in wide}
+    spool = Spool()  # one for all: a thousand blocks may be wide, and files are few
+    kept = {place: Keeping(spool) for place in wide}
     large = _decide_large([problems[place] for place in wide], list(kept.values()), device, stop)
     begun = {
         place: Ordered(problems[place].block, *small, left, problems[place].block.size // 2)

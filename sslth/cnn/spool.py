@@ -89,7 +89,6 @@ def room_is_there() -> Iterator[None]:
     """An `OSError` of a temporary file as a sentence."""
     try:
         yield
-    except OSError as error:
-        raise InvalidInputError(
-            f"cannot write kept filters to {tempfile.gettempdir()} ({error.strerror or error}); set TMPDIR"
-        ) from None
+    except OSError as error:  # also where no folder can be written at all
+        where = f" to {tempfile.tempdir}" if tempfile.tempdir else ""
+        raise InvalidInputError(f"cannot write kept filters{where} ({error.strerror or error}); set TMPDIR") from None

@@ -23,6 +23,7 @@ _DTYPES: dict[str, npt.DTypeLike] = {"F64": "<f8", "U32": "<u4", "U8": "u1"}  # 
 _LARGEST_HEADER = 100_000_000  # bytes, as in the library
 _METADATA = "__metadata__"
 _PIECE = 1 << 20
+_MOST_AXES = 64  # as in NumPy; to multiply more sizes than that may take for ever
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def _stored(name: str, entry: Any) -> StoredTensor:
         raise TicketFileError(f"the file's tensor {name[:60]!r} is of another type than {', '.join(_DTYPES)}")
     if not _whole(shape) or not _whole(offsets) or len(offsets) != 2:
         raise TicketFileError(f"the file's tensor {name[:60]!r} has a shape or place that is no list of whole numbers")
+    if len(shape) > _MOST_AXES:
+        raise TicketFileError(f"the file's tensor {name[:60]!r} has {len(shape)} axes; at most {_MOST_AXES} are read")
     if math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize != offsets[1] - offsets[0]:
         raise TicketFileError(f"the file's tensor {name[:60]!r} has another size than its shape says")
     return StoredTensor(dtype, tuple(shape), *offsets)

@@ -198,7 +198,8 @@ def read_metadata(header: bytes) -> dict[str, Any]:
     if not isinstance(text, str):
         raise TicketFileError("this safetensors file is not a ticket: it has no 'sslth' metadata")
     metadata = json.loads(text)
-    json.dumps(metadata, allow_nan=False)  # numbers beyond float64 are refused here
+    # numbers beyond float64 are refused here, and halves of characters, which cannot be printed
+    json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode()
     if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
         raise TicketFileError("this safetensors file is not a ticket")
     return metadata
@@ -272,7 +273,7 @@ def _check_seal(file: TensorFile, metadata: dict[str, Any]) -> None:
 def _kept(layer: Layer, number: int, file: TensorFile, spool: Spool) -> KeptLayer:
     inputs, tap_groups = layer.wiring.in_channels, layer.wiring.groups if layer.tap_constants else 0
     groups = layer.wiring.groups if layer.constants else 0
-    limits = [layer.filters_per_channel] * inputs + [layer.constants] * groups + [layer.tap_constants] * tap_groups
+    limits = [(layer.filters_per_channel, inputs), (layer.constants, groups), (layer.tap_constants, tap_groups)]
     blocks = kept_blocks(file, f"layers.{number}", limits, layer.name, spool)
     biases = inputs + groups
     return KeptLayer(layer, tuple(blocks[:inputs]), tuple(blocks[inputs:biases]), tuple(blocks[biases:]))

@@ -78,6 +78,8 @@ def layer_of(item: Any, law: str) -> Layer:
     if not isinstance(item, dict):
         raise TicketFileError("a layer of the ticket is not an object")
     name = typed(item, "name", str)
+    if not name.isprintable():
+        raise TicketFileError(f"a layer of the ticket has the name {name[:60]!r}, which cannot be printed")
     kind = typed(item, "kind", str)
     if kind not in KINDS:
         raise TicketFileError(f"layer {name} of the ticket is of the unknown kind {kind[:40]!r}")

@@ -105,7 +105,7 @@ def trace(model: nn.Module, example_input: Tensor, whole: Collection[str] = ()) 
 class _Tracer(fx.Tracer):
     """Our own weighted module is one node of the graph, like those of torch.nn; others may be named."""
 
-    def __init__(self, whole: Collection[str]) -> None:
+    def __init__(self, whole: Collection[str] = ()) -> None:  # without names where a graph is unpickled
         super().__init__()
         self._whole = frozenset(whole)
 

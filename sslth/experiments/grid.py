@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -151,6 +152,7 @@ class _Queue:
             if alone:
                 return [Evaluated(batch[0][1], None, f"the process that evaluated it died: {outcomes}", 0.0)]
             self._suspects.extend(batch)
+            self._looked = -math.inf  # what its worker has stored is not evaluated again
             return []
         self._seconds = sum(outcome.seconds for outcome in outcomes) / len(outcomes)
         self._waiting.extendleft(reversed(batch[len(outcomes) :]))
@@ -158,16 +160,17 @@ class _Queue:
 
     def look(self) -> bool:
         """Drop the waiting cells that other processes have stored by now; True if there were some."""
-        now, waited = time.monotonic(), len(self._waiting)
+        now, left = time.monotonic(), self.left
         if now - self._looked < _LOOK_EVERY:
             return False
         self._looked = now
         version = self._store.version()
-        if version != self._version:
+        if version != self._version or self._suspects:
             self._version = version
             theirs = self._store.keys(failed=not self._retry_failed)
             self._waiting = deque(item for item in self._waiting if item[0] not in theirs)
-        return len(self._waiting) < waited
+            self._suspects = deque(item for item in self._suspects if item[0] not in theirs)
+        return self.left < left
 
 
 def _by_key(cells: Iterable[Parameters]) -> dict[str, Parameters]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +130,20 @@ def test_modules_with_weights_are_left_alone_and_refused() -> None:
     assert [layer["name"] for layer in inside.summary()["layers"]] == ["1"]
 
 
+def test_a_module_that_is_carried_over_need_not_be_called(net: nn.Module) -> None:
+    net.head = nn.Sequential(nn.LayerNorm(2))
+    ticket = sslth.extract(net, torch.rand(2, 1, 8, 8), 16, carry_over=["head.0"], progress=False)
+    assert ticket.carry_over == ("head.0",)
+    assert isinstance(ticket.to_module(net).get_submodule("head.0"), nn.LayerNorm)
+
+
+def test_what_cannot_be_run_is_refused(net: nn.Module) -> None:
+    with pytest.raises(UnsupportedModuleError, match=r"\(last\); .* takes one input, and runs and can be traced"):
+        sslth.extract(net, torch.rand(2, 3, 8, 8), 16, progress=False)
+    with pytest.raises(UnsupportedModuleError, match="last"):
+        sslth.extract(net.to("meta"), torch.rand(2, 1, 8, 8), 16, progress=False)
+
+
 @torch.no_grad()
 def test_one_parameter_of_two_scales() -> None:
     model = With(torch.tensor([0.5, 1.0, 2.0]).reshape(3, 1, 1), lambda x, own: torch.relu(x * own) * own.square())
@@ -135,3 +151,39 @@ def test_one_parameter_of_two_scales() -> None:
     assert [layer["name"] for layer in ticket.summary()["layers"]] == ["conv", "own", "own_2"]
     x = 2 * torch.rand(8, 1, 5, 5) - 1
     assert float((ticket.to_module()(x) - model(x)).norm() / model(x).norm()) < 0.02
+
+
+class Gated(nn.Module):
+    """Two scales that are equal while the gate is 0, beside a module with the name that a second one would have."""
+
+    def __init__(self, gate: Tensor) -> None:
+        super().__init__()
+        self.conv, self.gate_2 = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 1)
+        self.gate = nn.Parameter(gate)
+        self.inner = nn.Module()
+        self.inner.same = self.gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        share = torch.sigmoid(self.gate)
+        hidden = self.conv(x * share)  # one number, for one channel and for three
+        return self.gate_2(hidden) * share + hidden * (1 - torch.sigmoid(self.inner.same))
+
+
+@torch.no_grad()
+def test_names_of_scales_depend_on_the_forward_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    trained, fresh = Gated(torch.tensor(0.7)), Gated(torch.tensor(0.0))
+    x = torch.rand(8, 1, 5, 5)
+    ticket = sslth.extract(trained, x, 1024, low=0.0, progress=False)
+    assert list(ticket.widths) == ["conv", "gate_2", "gate", "gate_3", "gate_4"]
+    assert float((ticket.to_module()(x) - trained(x)).norm() / trained(x).norm()) < 0.02
+    ticket.save(tmp_path / "t")
+    assert torch.equal(sslth.Ticket.load(tmp_path / "t").to_module(fresh)(x), ticket.to_module()(x))
+
+
+@torch.no_grad()
+def test_a_ticket_with_scales_can_be_copied_and_sent(net: nn.Module) -> None:
+    x = torch.rand(2, 1, 8, 8)
+    ticket = sslth.extract(net, x, 16, low=0.0, progress=False)
+    for twin in (copy.deepcopy(ticket), pickle.loads(pickle.dumps(ticket))):
+        assert torch.equal(twin.to_module()(x), ticket.to_module()(x))

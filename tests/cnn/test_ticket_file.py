@@ -148,7 +148,8 @@ def blocks_of(data: list[int], counts: list[int], limits: list[int], tmp_path: P
     path = tmp_path / "blocks"
     path.write_bytes(save({"l.kept": np.array(data, dtype=np.uint8), "l.counts": np.array(counts, dtype=np.uint32)}))
     with path.open("rb") as stream:
-        return [block.numbers().tolist() for block in kept_blocks(TensorFile(stream), "l", limits, "x", Spool())]
+        below = [(limit, 1) for limit in limits]
+        return [block.numbers().tolist() for block in kept_blocks(TensorFile(stream), "l", below, "x", Spool())]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 100])
@@ -195,6 +196,7 @@ def with_header(content: bytes, change: Callable[[dict], object]) -> bytes:
         (lambda h: h.pop("layers.0.counts"), "overlap|speaks of"),
         (lambda h: h.update({"__metadata__": {"sslth": 5}}), "not texts"),
         (lambda h: h["layers.0.counts"].update(shape=[2**62, 2**62]), "another size"),
+        (lambda h: h["layers.0.counts"].update(shape=[2**62] * 100_000), "100000 axes"),  # takes minutes to multiply
     ],
 )
 def test_broken_headers_are_refused(
@@ -324,6 +326,7 @@ def sealed_text(tensors: dict, text: str) -> bytes:
         {"layer_width": 2**40},
         {"layer_width": 1},
         {"layer_name": "conv2"},
+        {"layer_name": "conv\x1b[2J1"},
         {"layer_out_channels": 2**31},
         {"layer_out_channels": 2**24},
         {"layer_kernel_size": [2**31, 2**31]},
@@ -338,6 +341,7 @@ def sealed_text(tensors: dict, text: str) -> bytes:
         {"input_shape": [2**31, 2**31, 2**31]},
         {"input_shape": [3, 8, 8]},
         {"settings": {"x": float("inf")}},
+        {"settings": {"x": "\ud800"}},
         {"network": [["conv1", "layer", {}]]},
         {"network": [["linear", "layer", {}], ["conv2", "layer", {}], ["conv1", "layer", {}]]},
     ],
@@ -346,6 +350,12 @@ def test_hostile_metadata_is_refused(content: bytes, tmp_path: Path, changes: di
     with pytest.raises(TicketFileError) as caught:
         load_from(tmp_path, edited(content, **changes))
     assert "\n" not in str(caught.value)
+
+
+def test_a_layer_of_more_blocks_than_memory_holds_is_refused(content: bytes, tmp_path: Path) -> None:
+    one = {"layer_kernel_size": [1, 1], "layer_out_channels": 1, "layer_groups": 1, "network": None}
+    with pytest.raises(TicketFileError, match=r"blocks; its shape asks for 21474836\d\d"):
+        load_from(tmp_path, edited(content, layer_in_channels=2**31, **one))
 
 
 def test_deep_nesting_is_refused(content: bytes, tmp_path: Path) -> None:

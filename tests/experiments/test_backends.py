@@ -12,7 +12,8 @@ import pytest
 from local_cluster import local_cluster
 
 from sslth.errors import InvalidInputError
-from sslth.experiments.backends import make_backend
+from sslth.experiments.backends import Lost, make_backend
+from sslth.experiments.backends.serial import Serial
 from sslth.experiments.backends.worker import evaluate_batch, evaluate_in_worker
 from sslth.experiments.grid import run_grid
 from sslth.experiments.grid_file import make_grid
@@ -104,6 +105,39 @@ def test_a_cell_that_kills_its_process_is_stored_and_does_not_stop_the_rest():
     assert [row.result and row.result["square"] for row in rows] == [None if n == 5 else n * n for n in range(12)]
     assert rows[5].error.startswith("the process that evaluated it died: ")
     assert os.getpid() not in {row.result["here"] for row in rows if row.result is not None}
+
+
+class DyingOnce(Serial):
+    """Its worker stores two cells of the first batch that has more, and dies."""
+
+    batch_seconds = 1.0
+    died = False
+
+    def submit(self, number, evaluate, cells, store):
+        if len(cells) < 3 or self.died:
+            super().submit(number, evaluate, cells, store)
+            return
+        self.died = True
+        with Store(store) as theirs:
+            evaluate_batch(evaluate, cells[:2], 60.0, theirs.put_one)
+        self._waiting.append((number, lambda: Lost("killed")))
+
+
+def test_cells_that_a_dead_worker_has_stored_are_not_evaluated_again(tmp_path):
+    evaluated, told, backend = [], [], DyingOnce()
+
+    def evaluate(cell):
+        evaluated.append(cell["n"])
+        return {"n": cell["n"]}
+
+    with Store(tmp_path / "store.db") as store:
+        cells = [{"n": n} for n in range(20)]
+        run_grid(cells, evaluate, store, lambda *so_far: told.append(so_far[:2]), backend=backend)
+        assert len(store.rows()) == 20
+    assert backend.died
+    assert sorted(evaluated) == list(range(20))
+    assert told == sorted(told)
+    assert told[-1] == (20, 20)
 
 
 def test_workers_that_cannot_take_the_cells_end_the_grid_with_one_sentence():
