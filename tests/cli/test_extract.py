@@ -231,7 +231,7 @@ def bad(tmp_path: Path, weights: Path) -> dict[str, list[str]]:
         "width of letters": ["extract", good, *ARCH, "--out", out, "--width", "many"],
         "half a filter": ["extract", good, *ARCH, "--out", out, "--width", "1e-1"],
         "width of a hundred million digits": ["extract", good, *ARCH, "--out", out, "--width", "1e99999999"],
-        "width for this memory": ["extract", good, *ARCH, "--out", out, "--width", "1e9", "--memory", "1GiB"],
+        "width for this memory": ["extract", good, *ARCH, "--out", out, "--width", "1e9", "--memory", "64MiB"],
         "box": ["extract", good, *ARCH, "--out", out, "--high", "-1"],
         "memory": ["extract", good, *ARCH, "--out", out, "--memory", "5 bananas"],
         "device": ["extract", good, *ARCH, "--out", out, "--device", "abacus"],
