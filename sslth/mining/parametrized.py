@@ -55,12 +55,12 @@ class OnlyKept(nn.Module):
 
     def __init__(self, keep: Tensor) -> None:
         super().__init__()
-        self.shape = keep.shape
+        self.shape, self._size = keep.shape, keep.numel()
         self.register_buffer("places", keep.flatten().nonzero().flatten())
 
     def forward(self, kept: Tensor) -> Tensor:
         """The weights."""
-        return kept.new_zeros(self.shape.numel()).scatter(0, self.places, kept).view(self.shape)
+        return kept.new_zeros(self._size).scatter_(0, self.places, kept).view(self.shape)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """The kept entries of weights; those of a shared parameter have been taken when the next module asks."""
