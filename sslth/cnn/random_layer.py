@@ -13,6 +13,7 @@ from sslth.cnn.layers import OWN, Layer
 from sslth.cnn.own_weights import OwnPair
 from sslth.cnn.weight_laws import law_column, law_rows
 from sslth.errors import InvalidInputError
+from sslth.subset_sum.kernels.draw import add_scaled_rows
 from sslth.subset_sum.random_weights import Part, fill_rows
 
 __all__ = ["Block", "RandomLayer"]
@@ -22,6 +23,7 @@ Scales = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.float64]
 
 _STRETCH_ENTRIES = 8 << 20
+_TILE_ENTRIES = 1 << 17  # half a megabyte of float32: rows are added up before they leave the cache
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,15 @@ class Block:
             yield here, self.scales(here)
 
     def total(self, filters: Numbers) -> Rows:
-        """Sum of |v_t| U[:, t] over the given filters, one after the other: float64[d]. O(k d), at most 128 MiB."""
+        """Sum of |v_t| U[:, t] over the given filters, one after the other: float64[d]. O(k d), at most 64 MiB."""
         total: Rows = np.zeros(self.d)
-        for number, (here, scales) in enumerate(self.stretches(filters)):
-            rows = self.rows(here, scales)
-            total = (rows if number == 0 else np.concatenate([total[None], rows])).sum(axis=0)
+        size = max(1, _TILE_ENTRIES // self.d)
+        rows = np.empty((size, self.d), np.float32)
+        for stretch, scales in self.stretches(filters):
+            for start in range(0, stretch.size, size):
+                here = stretch[start : start + size]
+                self.fill(here, rows[: here.size])
+                add_scaled_rows(np.abs(scales[start : start + size]), rows[: here.size], total)
         return total
 
     def fill(self, filters: Filters, out: npt.NDArray[np.float32]) -> None:

@@ -8,7 +8,7 @@ from sslth.subset_sum.kernels.jit import njit
 from sslth.subset_sum.kernels.normal import interleaved_normals, normals_of_words
 from sslth.subset_sum.kernels.philox import philox_tile
 
-__all__ = ["draw_normal_column", "draw_normal_rows", "draw_word_rows"]
+__all__ = ["add_scaled_rows", "draw_normal_column", "draw_normal_rows", "draw_word_rows"]
 
 TILE = 512  # counters a tile: 8 KiB of words and as much of normals
 LANES = 16  # numbers that are stored together
@@ -228,3 +228,15 @@ def copy_row(source, place, count):
     """place[:count] = source[:count]."""
     for j in range(count):
         place[j] = source[j]
+
+
+@njit
+def add_scaled_rows(factors, rows, total):
+    """total += factors[0] * rows[0], then factors[1] * rows[1], and so on; products of two float32 are exact.
+
+    factors float32[k]; rows float32[k, d]; total float64[d], in place. O(k d).
+    """
+    for row in range(len(rows)):
+        factor = np.float64(factors[row])
+        for j in range(len(total)):
+            total[j] += factor * np.float64(rows[row, j])
