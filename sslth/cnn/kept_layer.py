@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ from sslth.cnn.layers import Layer
 from sslth.cnn.merged import MergedLayer
 from sslth.cnn.modules import ConstantChannel, PrunedPair, RandomPair
 from sslth.cnn.random_layer import Block, RandomLayer
-from sslth.subset_sum.kernels.exact_sum import add_rows_exactly, settle
+from sslth.subset_sum.kernels.exact_sum import add_scaled_rows_exactly, settle
 
 __all__ = ["KeptLayer", "merged_layer", "pruned_pair", "random_pair"]
 
@@ -128,8 +130,11 @@ def merged_layer(seed: int, kept: KeptLayer) -> MergedLayer:
     constant = wiring.constant_channel
     taps = np.zeros((2, *constant.weight_shape)) if kept.layer.tap_constants else None
     place = (wiring.outputs_per_group, *wiring.kernel_size)
-    for block, filters in kept.blocks(seed):
-        for side, (total, radius) in enumerate(_sums_of_rows(block, filters, kept.layer.gain)):
+    blocks = kept.blocks(seed)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sums = list(pool.map(lambda pair: _sums_of_rows(*pair, kept.layer.gain), blocks))
+    for (block, _), both_signs in zip(blocks, sums, strict=True):
+        for side, (total, radius) in enumerate(both_signs):
             if block.is_constant or block.is_tap:
                 if side == 1:  # relu(v * 1) is 0 for these
                     continue
@@ -158,11 +163,9 @@ def merged_layer(seed: int, kept: KeptLayer) -> MergedLayer:
 def _sums_of_rows(block: Block, filters: KeptFilters, gain: float) -> list[tuple[FloatArray, FloatArray]]:
     """For v_t > 0 and v_t < 0: the sum of |v_t| U[:, t] divided by the gain, and how far off: float64[d] each."""
     sums = [(-np.zeros(block.d), np.zeros(block.d), np.zeros(block.d)) for _ in range(2)]
-    for here, scales in block.stretches(filters):
+    for scales, rows in block.tiles(filters):
         for sign, (high, low, lost) in zip((1, -1), sums, strict=True):
-            chosen = scales * np.float32(sign) > 0
-            if chosen.any():
-                add_rows_exactly(block.rows(here[chosen], scales[chosen]), np.arange(chosen.sum()), high, low, lost)
+            add_scaled_rows_exactly(np.abs(scales), rows, np.flatnonzero(scales * sign > 0), high, low, lost)
     return [_rounded(high, low, lost, gain) for high, low, lost in sums]
 
 

@@ -82,16 +82,25 @@ class Block:
             yield here, self.scales(here)
 
     def total(self, filters: Numbers) -> Rows:
-        """Sum of |v_t| U[:, t] over the given filters, one after the other: float64[d]. O(k d), at most 64 MiB."""
+        """Sum of |v_t| U[:, t] over the given filters, one after the other: float64[d]. O(k d)."""
         total: Rows = np.zeros(self.d)
+        for scales, rows in self.tiles(filters):
+            add_scaled_rows(np.abs(scales), rows, total)
+        return total
+
+    def tiles(self, filters: Numbers) -> Iterator[tuple[Scales, Scales]]:
+        """v_t and U[:, t], float32[k, d], of the given filters in turn, as many as a cache holds.
+
+        Both are overwritten by the next ones. A row times its v_t is exact in float64.
+        """
         size = max(1, _TILE_ENTRIES // self.d)
-        rows = np.empty((size, self.d), np.float32)
+        room = np.empty((size, self.d), np.float32)
         for stretch, scales in self.stretches(filters):
             for start in range(0, stretch.size, size):
                 here = stretch[start : start + size]
-                self.fill(here, rows[: here.size])
-                add_scaled_rows(np.abs(scales[start : start + size]), rows[: here.size], total)
-        return total
+                rows = room[: here.size]
+                self.fill(here, rows)
+                yield scales[start : start + size], rows
 
     def fill(self, filters: Filters, out: npt.NDArray[np.float32]) -> None:
         """Write U[:, t] of the given filters into float32[k, d], C-contiguous."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from sslth.subset_sum.kernels.jit import njit
 
-__all__ = ["add_rows_exactly", "settle", "sum_rows_minus_target"]
+__all__ = ["add_rows_exactly", "add_scaled_rows_exactly", "settle", "sum_rows_minus_target"]
 
 
 @njit
@@ -27,15 +29,27 @@ def add_rows_exactly(samples, subset, high, low, lost):
     """Add rows to sums that `settle` has yet to round; arrays as in `sum_rows_minus_target`, all in place. O(k d)."""
     for i in subset:
         for j in range(high.size):
-            x = samples[i, j]
-            total = high[j] + x
-            part = total - high[j]
-            cut = (high[j] - (total - part)) + (x - part)
-            high[j] = total
-            tail = low[j] + cut
-            part = tail - low[j]
-            lost[j] += abs((low[j] - (tail - part)) + (cut - part))
-            low[j] = tail
+            high[j], low[j], lost[j] = _with_added(samples[i, j], high[j], low[j], lost[j])
+
+
+@njit
+def add_scaled_rows_exactly(factors, rows, subset, high, low, lost):
+    """The same with rows times their factors, float32 both, whose products are exact."""
+    for i in subset:
+        factor = np.float64(factors[i])
+        for j in range(high.size):
+            high[j], low[j], lost[j] = _with_added(factor * np.float64(rows[i, j]), high[j], low[j], lost[j])
+
+
+@njit
+def _with_added(x, high, low, lost):
+    """A sum with x added: two branch-free TwoSums."""
+    total = high + x
+    part = total - high
+    cut = (high - (total - part)) + (x - part)
+    tail = low + cut
+    part = tail - low
+    return total, tail, lost + abs((low - (tail - part)) + (cut - part))
 
 
 @njit
