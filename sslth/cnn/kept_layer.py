@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -130,10 +131,10 @@ def merged_layer(seed: int, kept: KeptLayer) -> MergedLayer:
     constant = wiring.constant_channel
     taps = np.zeros((2, *constant.weight_shape)) if kept.layer.tap_constants else None
     place = (wiring.outputs_per_group, *wiring.kernel_size)
-    blocks = kept.blocks(seed)
+    blocks, filters_of = zip(*kept.blocks(seed), strict=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sums = list(pool.map(lambda pair: _sums_of_rows(*pair, kept.layer.gain), blocks))
-    for (block, _), both_signs in zip(blocks, sums, strict=True):
+        sums = list(pool.map(_sums_of_rows, blocks, filters_of, repeat(kept.layer.gain)))
+    for block, both_signs in zip(blocks, sums, strict=True):
         for side, (total, radius) in enumerate(both_signs):
             if block.is_constant or block.is_tap:
                 if side == 1:  # relu(v * 1) is 0 for these
