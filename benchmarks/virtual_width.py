@@ -32,7 +32,7 @@ from sslth.cnn.search import TiledSearch
 from sslth.errors import InvalidInputError, SslthError
 from sslth.subset_sum.arguments import written_number
 from sslth.subset_sum.files import write_atomically
-from sslth.subset_sum.kernels.exact_sum import add_rows_exactly, settle
+from sslth.subset_sum.kernels.exact_sum import add_scaled_rows_exactly, settle
 from sslth.subset_sum.memory import peak_bytes
 from sslth.subset_sum.random_weights import Part, fill_rows
 
@@ -198,8 +198,8 @@ def aim(width: int, d: int, seed: int) -> np.ndarray:
 def exact_error(block: Block, filters: Numbers, target: np.ndarray) -> float:
     """‖sum of kept rows - target‖₂ / ‖target‖₂, the sum in double-double arithmetic."""
     high, low, lost = -target, np.zeros(target.size), np.zeros(target.size)
-    for here, scales in block.stretches(filters):
-        add_rows_exactly(block.rows(here, scales), np.arange(here.size), high, low, lost)
+    for scales, rows in block.tiles(filters):
+        add_scaled_rows_exactly(np.abs(scales), rows, np.arange(scales.size), high, low, lost)
     settle(high, low)
     return float(np.linalg.norm(high) / np.linalg.norm(target))
 
