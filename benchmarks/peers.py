@@ -1,31 +1,29 @@
 """What else can be installed that solves an instance: one function a peer, written as its own user would write it.
 
 Every function takes an instance, a time limit in seconds and a number of threads, and returns what the peer claims.
-Nothing here comes from our solvers; errors are for the caller to recompute. The pure Python ones are ended by an alarm,
-so they run in the main thread, and not on Windows.
+Nothing here comes from our solvers; errors are for the caller to recompute.
 """
 
 from __future__ import annotations
 
 import datetime
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from fractions import Fraction
 from importlib.util import find_spec
-from types import FrameType
-from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from benchmarks.peer_answer import IntArray, Peer, PeerAnswer, seconds_left
+from benchmarks.peers_by_partition import (
+    numberpartitioning_ckk,
+    numberpartitioning_kk,
+    prtpy_cbldm,
+    prtpy_complete_greedy,
+    prtpy_kk,
+)
 from sslth.subset_sum.instance import Instance
 
-__all__ = ["LEFT_OUT", "PEERS", "PeerAnswer", "why_not"]
-
-IntArray = npt.NDArray[np.int64]
+__all__ = ["LEFT_OUT", "PEERS", "why_not"]
 
 _LARGEST_ENTRIES = 100_000
 _FREE_LICENCE = 2_000  # variables, and constraints, of Gurobi's licence that comes with the package
@@ -38,19 +36,6 @@ LEFT_OUT = {
     "partition": "a program for the command line; its algorithms are those of numberpartitioning",
     "Gurobi through OR-Tools": "OR-Tools 9.15 does not find the library in gurobipy; run through gurobipy instead",
 }
-
-
-class PeerAnswer(NamedTuple):
-    """What a peer claims: a subset or None, a lower bound or None, whether it is optimal; seconds; a remark."""
-
-    subset: IntArray | None
-    claimed_bound: float | None
-    claimed_optimal: bool
-    seconds: float
-    note: str
-
-
-Peer = Callable[[Instance, float, int], PeerAnswer]
 
 
 def why_not(peer: str, instance: Instance) -> str | None:
@@ -91,7 +76,7 @@ def cp_sat(instance: Instance, time_limit: float, threads: int = 1, presolve: bo
         model.add_linear_constraint(sum(chosen), instance.smallest_size, instance.largest_size)
     model.minimize(error)
     solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = _left(started, time_limit)
+    solver.parameters.max_time_in_seconds = seconds_left(started, time_limit)
     solver.parameters.num_workers = threads
     solver.parameters.cp_model_presolve = presolve
     status = solver.solve(model)
@@ -133,7 +118,7 @@ def _math_opt(instance: Instance, time_limit: float, threads: int, solver: str) 
         size = mathopt.fast_sum(chosen)
         model.add_linear_constraint(lb=instance.smallest_size, ub=instance.largest_size, expr=size)
     model.minimize(error)
-    seconds = datetime.timedelta(seconds=_left(started, time_limit))
+    seconds = datetime.timedelta(seconds=seconds_left(started, time_limit))
     parameters = mathopt.SolveParameters(time_limit=seconds)
     if solver == "HIGHS":  # MathOpt refuses to pass its own count of threads on
         parameters.highs.int_options["threads"] = threads
@@ -176,7 +161,7 @@ def gurobi(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswe
                 model.addConstr(chosen.sum() <= instance.largest_size)
             model.setObjective(error)
             model.Params.Threads = threads
-            model.Params.TimeLimit = _left(started, time_limit)
+            model.Params.TimeLimit = seconds_left(started, time_limit)
             model.optimize()
             subset = np.flatnonzero(np.asarray(chosen.X) > 0.5) if model.SolCount else None
             optimal = model.Status == gurobipy.GRB.OPTIMAL
@@ -201,11 +186,11 @@ def flsss(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer
     best: IntArray | None = np.empty(0, dtype=np.int64) if instance.smallest_size == 0 else None
     error = int(np.abs(target).max()) if best is not None else 2**_FLSSS_BITS
     proven = -1
-    while error - proven > 1 and (instance.cardinality != 0) and (seconds := _left(started, time_limit)) > 0.0:
+    while error - proven > 1 and (instance.cardinality != 0) and (seconds := seconds_left(started, time_limit)) > 0.0:
         band = min(error - 1, max(proven + 1, (error + proven) // 2))
         low, high = np.append(target - band, [0] * len(below)), np.append(target + band, below)
         found = gen(rows, low, high, len=size, n_solutions=1, time_limit=seconds, n_threads=threads)
-        left = _left(started, time_limit)
+        left = seconds_left(started, time_limit)
         if found:
             best = np.sort(found[0].astype(np.int64))
             error = int(np.abs(rows[best, : instance.d].sum(axis=0) - target).max())
@@ -230,120 +215,12 @@ def approx_subsetsum(instance: Instance, time_limit: float, threads: int = 1) ->
         extreme = np.flatnonzero(flipped == (capacity <= 0))
         return PeerAnswer(extreme, None, False, time.perf_counter() - started, "target outside the sums")
     try:
-        taken = subsetsum(numbers, capacity, timeout=_left(started, time_limit), allow_higher=2**8)
+        taken = subsetsum(numbers, capacity, timeout=seconds_left(started, time_limit), allow_higher=2**8)
     except OutOfTime:
         return PeerAnswer(None, None, False, time.perf_counter() - started, "out of time")
     mask = np.zeros(instance.n, dtype=np.bool_)
     mask[np.asarray(taken, dtype=np.int64)] = True
     return PeerAnswer(np.flatnonzero(mask ^ flipped), None, False, time.perf_counter() - started, "20 bits")
-
-
-def numberpartitioning_kk(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
-    """Karmarkar–Karp of numberpartitioning, on the equivalent partition into two parts."""
-    from numberpartitioning import karmarkar_karp
-
-    return _partitioned(
-        instance, time_limit, lambda numbers: iter([karmarkar_karp(numbers, 2, return_indices=True).partition]), False
-    )
-
-
-def numberpartitioning_ckk(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
-    """Complete Karmarkar–Karp of numberpartitioning."""
-    from numberpartitioning import complete_karmarkar_karp
-
-    def parts(numbers: list[int]) -> Iterator[Any]:
-        for result in complete_karmarkar_karp(numbers, 2, return_indices=True):
-            yield result.partition
-
-    return _partitioned(instance, time_limit, parts, True)
-
-
-def prtpy_kk(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
-    """Karmarkar–Karp of prtpy."""
-    return _prtpy(instance, time_limit, "kk", False)
-
-
-def prtpy_cbldm(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
-    """Complete balanced differencing of prtpy, without the balance."""
-    return _prtpy(instance, time_limit, "cbldm", True)
-
-
-def prtpy_complete_greedy(instance: Instance, time_limit: float, threads: int = 1) -> PeerAnswer:  # noqa: ARG001 - one thread
-    """Complete greedy partitioning of prtpy."""
-    return _prtpy(instance, time_limit, "complete_greedy", True)
-
-
-def _prtpy(instance: Instance, time_limit: float, algorithm: str, complete: bool) -> PeerAnswer:
-    import prtpy
-
-    def parts(numbers: list[int]) -> Iterator[Any]:
-        # a little less than what is left: the algorithm is to end by its own clock, not by ours
-        options = {"time_limit": 0.95 * time_limit} if complete else {}
-        yield prtpy.partition(
-            algorithm=getattr(prtpy.partitioning, algorithm),
-            numbins=2,
-            items=dict(enumerate(numbers)),
-            outputtype=prtpy.out.Partition,
-            **options,
-        )
-
-    return _partitioned(instance, time_limit, parts, complete, 0.95 * time_limit)
-
-
-def _partitioned(
-    instance: Instance,
-    time_limit: float,
-    parts_of: Callable[[list[int]], Iterator[Any]],
-    complete: bool,
-    done_before: float = math.inf,
-) -> PeerAnswer:
-    """Subset sum as number partitioning: the rows without their signs, and |2 z - sum X|, in exact integers.
-
-    Twice a subset's error is the difference of the two parts: chosen rows are those on the side of their sign.
-    `done_before`: a complete algorithm that ended within these seconds claims an optimum.
-    """
-    started = time.perf_counter()
-    exact = [Fraction(value) for value in [*instance.samples[:, 0].tolist(), float(instance.target[0])]]
-    extra = 2 * exact[-1] - sum(exact[:-1])
-    denominator = math.lcm(*(value.denominator for value in [*exact, extra]))
-    signed = [int(value * denominator) for value in [*exact[:-1], -extra]]
-    numbers = [abs(value) for value in signed]
-    best: IntArray | None = None
-    finished = False
-    try:
-        with _alarm(_left(started, time_limit)):
-            for parts in parts_of(numbers):
-                side = np.zeros(len(numbers), dtype=np.bool_)
-                side[list(parts[0])] = True
-                taken = side ^ (np.array([value < 0 for value in signed]))
-                taken = taken if taken[-1] else ~taken  # -extra + sum of s X is near 0 with s = +1 for the last
-                best = np.flatnonzero(taken[:-1])
-            finished = True
-    except _OutOfTime:
-        pass
-    seconds = time.perf_counter() - started
-    optimal = complete and finished and seconds < done_before
-    return PeerAnswer(best, None, optimal, seconds, "finished" if finished else "out of time")
-
-
-class _OutOfTime(BaseException):
-    """Raised by the alarm; a BaseException, so that no peer takes it for its own."""
-
-
-@contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
-    """End Python code that knows no time limit; in the main thread, where signals are."""
-
-    def ring(_: int, __: FrameType | None) -> None:
-        raise _OutOfTime
-
-    previous = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(1e-3, seconds))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def _integers(instance: Instance, bits: int) -> tuple[float, IntArray, IntArray]:
@@ -352,10 +229,6 @@ def _integers(instance: Instance, bits: int) -> tuple[float, IntArray, IntArray]
     scale = 2.0 ** (bits - 1 - math.frexp(max(reach, 1e-290))[1])
     rows, target = np.rint(instance.samples * scale), np.rint(instance.target * scale)
     return scale, np.ascontiguousarray(rows, dtype=np.int64), target.astype(np.int64)
-
-
-def _left(started: float, time_limit: float) -> float:
-    return max(0.0, time_limit - (time.perf_counter() - started))
 
 
 def _has_free_licence_only() -> bool:
