@@ -20,10 +20,10 @@ from pathlib import Path
 import torch
 
 import sslth
-from sslth.cnn.arguments import parse_bytes
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.exact.devices import usable_devices
 from sslth.subset_sum.files import write_atomically
+from sslth.subset_sum.memory import parse_bytes
 from sslth.subset_sum.solvers import Solver
 from sslth.subset_sum.solvers.meet_in_the_middle import MeetInTheMiddle
 from sslth.subset_sum.solvers.meet_in_the_middle_torch import MeetInTheMiddleTorch

@@ -31,6 +31,14 @@ def mine(
     biases: Annotated[
         str, typer.Option(help="frozen until finetuning, trained along with scores, masked, or zero.")
     ] = "frozen",
+    norms: Annotated[
+        str, typer.Option(help="Weights of normalisation layers: frozen until finetuning, trained, or masked.")
+    ] = "frozen",
+    first: Annotated[str, typer.Option(help="The first layer: masked, or dense.")] = "masked",
+    last: Annotated[str, typer.Option(help="The last layer: masked, or dense.")] = "masked",
+    reestimate: Annotated[
+        bool, typer.Option("--reestimate", help="Measure batch norms' mean and variance again under the mask.")
+    ] = False,
     on_empty: Annotated[str, typer.Option(help="A layer that would be emptied: refuse, or keep_one.")] = "refuse",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A hyper-parameter of the method, name=value; repeatable.")
@@ -75,7 +83,7 @@ def mine(
                 finetune_epochs=finetune,
                 learning_rate=learning_rate,
                 seed=seed,
-                biases=biases,
+                scope={"biases": biases, "norms": norms, "first": first, "last": last, "reestimate": reestimate},
                 on_empty=on_empty,
                 options=set_ or [],
                 sanity_seeds=sanity,

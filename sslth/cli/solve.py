@@ -13,6 +13,7 @@ from sslth.errors import InvalidInputError
 if TYPE_CHECKING:
     from sslth.subset_sum.instance import Instance
     from sslth.subset_sum.solution import Solution
+    from sslth.subset_sum.solvers.meet_in_the_middle_torch import MeetInTheMiddleTorch
 
 __all__ = ["solve"]
 
@@ -33,6 +34,11 @@ def solve(
     time_limit: Annotated[float, typer.Option(help="Seconds.")] = 10.0,
     max_work: Annotated[int | None, typer.Option(help="Partial sums to visit: a limit that repeats exactly.")] = None,
     solver: Annotated[str, typer.Option(help="A solver's name; --explain lists them.")] = "auto",
+    device: Annotated[
+        str | None,
+        typer.Option(help="Prove the optimum by torch on cpu, cuda or several: cuda:0,cuda:1. See --memory."),
+    ] = None,
+    memory: Annotated[str, typer.Option(help="What --device may allocate on each device.")] = "1GiB",
     norm: Annotated[str, typer.Option(help="What the error is: sup or l2.")] = "sup",
     count: Annotated[
         bool, typer.Option("--count", help="Count the subsets within --tolerance instead of finding one.")
@@ -66,9 +72,10 @@ def solve(
         if is_per_coordinate(allowed):
             raise InvalidInputError("--count and --list take one --tolerance for all coordinates")
         return _many(instance, allowed, count, best, as_json)
-    if explain and solver == "auto" and not as_json:
+    if explain and solver == "auto" and device is None and not as_json:
         _explain_plan(instance, time_limit, seed, norm)
-    solution = run(instance, solver, allowed, time_limit, max_work, seed, norm)
+    chosen = solver if device is None else _on_devices(solver, device, memory)
+    solution = run(instance, chosen, allowed, time_limit, max_work, seed, norm)
     if as_json:
         echo_json(_as_json(solution))
     elif solution.status is not Status.INFEASIBLE:
@@ -82,6 +89,15 @@ def solve(
     if is_per_coordinate(allowed):
         return int(solution.status is not Status.WITHIN_TOLERANCE)
     return int(isinstance(allowed, float) and solution.error > allowed)
+
+
+def _on_devices(solver: str, device: str, memory: str) -> MeetInTheMiddleTorch:
+    from sslth.subset_sum.memory import parse_bytes
+    from sslth.subset_sum.solvers.meet_in_the_middle_torch import MeetInTheMiddleTorch
+
+    if solver not in ("auto", "meet_in_the_middle_torch"):
+        raise InvalidInputError(f"{solver} does not run on devices; --device goes with meet_in_the_middle_torch alone")
+    return MeetInTheMiddleTorch(device.split(","), parse_bytes(memory))
 
 
 def _tolerance(text: str | None) -> float | list[float] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +20,6 @@ __all__ = [
     "checked_example",
     "checked_gains",
     "checked_names",
-    "parse_bytes",
     "refuse_weights_read_directly",
     "resolve_device",
     "run_once",
@@ -98,17 +96,6 @@ def checked_gains(gain: float | Mapping[str, float] | None, modules: Mapping[str
         if not 0 < non_negative(value, f"the gain of {name}") < math.inf:
             raise InvalidInputError(f"the gain of {name} is {value!r}; it must be a positive number")
     return {name: float(value) for name, value in gains.items()}
-
-
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-
-
-def parse_bytes(memory: str | int, name: str = "memory") -> int:
-    """The number of bytes that a size such as "1GiB" means."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(memory))
-    if match is None or match[2].lower() not in _UNITS or float(match[1]) == 0:
-        raise InvalidInputError(f"{name} is {memory!r}; write a size such as '1GiB' or '500MB'")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
 def check_memory(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,11 @@ from sslth.subset_sum.files import write_bytes
 
 __all__ = ["mining_table", "run_mining_job"]
 
+_STATISTICS = {
+    "reestimated": "mean and variance measured again under the mask, before finetuning",
+    "running": "mean and variance as training left them, not measured again under the mask",
+}
+
 
 def run_mining_job(
     method: str,
@@ -32,7 +37,7 @@ def run_mining_job(
     finetune_epochs: int | None,
     learning_rate: float,
     seed: int,
-    biases: str,
+    scope: Mapping[str, Any],
     on_empty: str,
     options: Sequence[str],
     sanity_seeds: int,
@@ -43,12 +48,12 @@ def run_mining_job(
 ) -> dict[str, Any]:
     """Mine one ticket, run the sanity checks if asked for, and return everything that JSON can say about it.
 
-    With `out` the result, the mask and the networks are stored there, and `sanity.json` beside them.
+    `scope` has fields of `Scope`. With `out` the result, the mask and the networks are stored there, and `sanity.json`
+    beside them.
     """
     splits = load_splits(data)
     if sanity_seeds == 1 or sanity_seeds < 0:
         raise InvalidInputError(f"--sanity is {sanity_seeds}; 0 leaves the checks out, an interval needs at least 2")
-    scope: Any = {"biases": biases}
     mined = mine(
         lambda: build_network(arch),
         splits,
@@ -91,6 +96,8 @@ def mining_table(summary: dict[str, Any]) -> str:
         f"steps            {', '.join(f'{phase} {steps:,}' for phase, steps in summary['steps'].items()) or 'none'}",
         f"filters removed  {sum(summary['filters_removed'].values()):,}",
     ]
+    if summary.get("batch_norms") is not None:
+        lines.append(f"batch norms      {_STATISTICS[summary['batch_norms']]}")
     if summary["sanity"] is not None:
         lines += ["", SanityReport(_arms(summary["sanity"]), summary["sanity"]["confidence"]).table()]
     return "\n".join(lines)

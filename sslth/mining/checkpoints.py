@@ -33,6 +33,7 @@ class Checkpoints:
         self.folder = folder
         self._every = every
         self._last = time.monotonic()
+        self._unwritten: tuple[str, dict[str, Tensor], dict[str, Any]] | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -91,33 +92,48 @@ class Checkpoints:
             raise InvalidInputError(f"{path} is a checkpoint of another model: {detail}") from None
 
     def save(self, phase: str, loop: Loop, finished: bool) -> None:
-        """Write the state of a phase, unless one was written only moments ago."""
+        """Write the state of a phase; a copy is only kept for `flush` if one was written moments ago."""
+        tensors, description = _state(phase, loop)
         if not finished and time.monotonic() - self._last < self._every:
+            self._unwritten = phase, {name: value.detach().clone() for name, value in tensors.items()}, description
             return
-        state = loop.optimizer.state_dict()
-        tensors = {f"network.{name}": value for name, value in loop.network.state_dict().items()}
-        states: dict[str, dict[str, Any]] = {}
-        for index, values in state["state"].items():
-            states[str(index)] = {}
-            for key, value in values.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer.{index}.{key}"] = value
-                else:
-                    states[str(index)][key] = value
-        description = {
-            "phase": phase,
-            "epoch": loop.epoch,
-            "history": loop.history,
-            "states": states,
-            "groups": state["param_groups"],
-            "scheduler": _plain(loop.scheduler.state_dict()),
-        }
+        self._write(phase, tensors, description)
+
+    def flush(self) -> None:
+        """Write the last state that was not, because the run ends here."""
+        if self._unwritten is not None:
+            self._write(*self._unwritten)
+
+    def _write(self, phase: str, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
         write_tensors(self.folder / f"phase-{phase}.safetensors", _FORM, tensors, description)
-        self._last = time.monotonic()
+        self._last, self._unwritten = time.monotonic(), None
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file of this run in one step."""
         write_bytes(self.folder / name, _text(value))
+
+
+def _state(phase: str, loop: Loop) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a phase as they are, not copied, and what JSON can write of the rest."""
+    state = loop.optimizer.state_dict()
+    tensors = {f"network.{name}": value for name, value in loop.network.state_dict().items()}
+    states: dict[str, dict[str, Any]] = {}
+    for index, values in state["state"].items():
+        states[str(index)] = {}
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{key}"] = value
+            else:
+                states[str(index)][key] = value
+    description = {
+        "phase": phase,
+        "epoch": loop.epoch,
+        "history": list(loop.history),
+        "states": states,
+        "groups": [dict(group) for group in state["param_groups"]],
+        "scheduler": _plain(loop.scheduler.state_dict()),
+    }
+    return tensors, description
 
 
 def _text(value: Mapping[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from sslth.mining.masks import Mask
 from sslth.mining.parametrized import masked, slots_of
 from sslth.mining.training import Loop, Training, accuracy, train
 
-__all__ = ["accuracies_under", "finetune", "reestimate"]
+__all__ = ["accuracies_under", "finetune", "reestimate", "with_statistics"]
 
 
 def finetune(
@@ -70,11 +70,16 @@ def accuracies_under(network: nn.Module, mask: Mask, data: Splits, device: torch
         }
 
 
+def with_statistics(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The batch norms that evaluate by a mean and variance of their own."""
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    return [norm for norm in norms if norm.track_running_stats]
+
+
 @torch.no_grad()
 def reestimate(network: nn.Module, mask: Mask | None, data: Examples, device: torch.device, batch_size: int) -> None:
     """Measure the mean and variance of every batch norm again, under a mask or not, in one pass over the data."""
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    norms = [norm for norm in norms if norm.track_running_stats]
+    norms = with_statistics(network)
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

@@ -58,8 +58,10 @@ class Mined:
         One entry an epoch: phase, epoch, steps of the phase so far, loss, validation accuracy.
     results : dict
         `accuracy_before` and `accuracy_after` finetuning on the test part, `validation_before`, `validation_after`,
-        `keep`, `kept`, `size`, `density` of all parameters, `filters_removed`, `steps` by phase. For Gem-Miner
-        `accuracy_before_rounded` and `keep_rounded`, with the scores below 1/2 rounded to 0.
+        `keep`, `kept`, `size`, `density` of all parameters, `filters_removed`, `steps` by phase; `batch_norms` says by
+        which mean and variance they compute before finetuning: "reestimated" under the mask, the "running" ones, or
+        None without any. For Gem-Miner `accuracy_before_rounded` and `keep_rounded`, with the scores below 1/2 rounded
+        to 0.
     seconds : float
         Of this process.
     """

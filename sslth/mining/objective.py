@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from sslth.errors import InvalidInputError
 if TYPE_CHECKING:
     from sslth.mining.training import Training
 
-__all__ = ["batch_loss", "check_objective", "robust_loss", "robust_weights"]
+__all__ = ["batch_loss", "check_objective", "is_number", "robust_loss", "robust_weights"]
 
 
 def robust_weights(losses: Tensor, kl_penalty: float) -> Tensor:
@@ -88,9 +89,18 @@ def check_objective(label_smoothing: float, mixup: float, kl_penalty: float | No
     InvalidInputError
         If label_smoothing is outside [0, 1), mixup negative or infinite, or kl_penalty not positive and finite.
     """
+    penalty = math.nan if kl_penalty is None else kl_penalty
+    for name, value in (("label_smoothing", label_smoothing), ("mixup", mixup), ("kl_penalty", penalty)):
+        if not is_number(value):
+            raise InvalidInputError(f"{name} is {value!r}; a number is needed")
     if not 0.0 <= label_smoothing < 1.0:
         raise InvalidInputError(f"label_smoothing is {label_smoothing}; it lies in [0, 1)")
     if not (mixup >= 0.0 and math.isfinite(mixup)):
         raise InvalidInputError(f"mixup is {mixup}; it is the α of Beta(α, α), above 0, or 0 for none")
     if kl_penalty is not None and not (kl_penalty > 0.0 and math.isfinite(kl_penalty)):
         raise InvalidInputError(f"kl_penalty is {kl_penalty}; it is above 0 and finite, or None for the plain mean")
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number; truth values are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)

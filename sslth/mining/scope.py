@@ -92,7 +92,8 @@ def masked_slots(network: nn.Module, scope: Scope) -> dict[str, Slot]:
     for slot in all_slots(network):
         module, attribute = slot.owners[0]
         if parametrize.is_parametrized(module) or isinstance(module, parametrize.ParametrizationList):
-            raise InvalidInputError(f"{slot.name} is parametrized already; remove that parametrization first")
+            owner = slot.name.rpartition(".")[0].partition(".parametrizations")[0] or "the model"
+            raise InvalidInputError(f"a tensor of {owner} is parametrized already; remove that parametrization first")
         if isinstance(module, _NORMS):
             wanted = scope.norms == "masked"
         elif slot.parameter.dim() >= 2:

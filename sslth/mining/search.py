@@ -18,7 +18,8 @@ from sslth.data.splits import Splits
 from sslth.errors import InvalidInputError
 from sslth.mining.budgets import check_keep
 from sslth.mining.checkpoints import Checkpoints
-from sslth.mining.finetune import accuracies_under, finetune, reestimate
+from sslth.mining.diverged import DivergedError
+from sslth.mining.finetune import accuracies_under, finetune, reestimate, with_statistics
 from sslth.mining.initial import Model, initial_network
 from sslth.mining.masks import Mask
 from sslth.mining.methods import method_named
@@ -57,7 +58,8 @@ def mine(
     Parameters
     ----------
     model : Module or callable
-        The network with its initial weights, or a function that builds it, called under the seed.
+        The network with its initial weights, or a function that builds it, called under the seed. Parameters that do
+        not require gradients are masked but never trained; with all of them frozen, finetuning needs 0 epochs.
     method : Method or str
         An object, or a name of `known_methods()` for its defaults.
     keep : float
@@ -75,6 +77,9 @@ def mine(
     out : path
         A folder for checkpoints and the result. The same call goes on where an earlier one was stopped, and returns
         at once what is finished; `restart=True` discards it.
+    checkpoint_seconds : float
+        The least time between two checkpoints within a phase; a run that is interrupted or diverges writes its last
+        good epoch as well, so that a kill alone costs so much.
 
     Raises
     ------
@@ -133,8 +138,13 @@ def mine(
         checkpoints=store,
         progress=progress,
     )
-    found = chosen.search(run)
-    mined = _finished(run, found, data, setup, template, redrawn, began)
+    try:
+        found = chosen.search(run)
+        mined = _finished(run, found, data, setup, template, redrawn, began)
+    except (DivergedError, KeyboardInterrupt):
+        if store is not None:
+            store.flush()  # the last good epoch, however short ago the last checkpoint was
+        raise
     if store is not None:
         mined.save(store.folder)
         store.discard()
@@ -200,6 +210,7 @@ def _finished(
         "validation_before": before["validation"],
         "validation_after": accuracy(tuned, data.validation, device),
         **_counted(found.mask, template),
+        "batch_norms": _statistics(template, setup.scope),
         "steps": {entry["phase"]: entry["steps"] for entry in history},
     }
     return Mined(
@@ -214,6 +225,12 @@ def _finished(
         template=template,
         redrawn=redrawn,
     )
+
+
+def _statistics(template: nn.Module, scope: Scope) -> str | None:
+    if not with_statistics(template):
+        return None
+    return "reestimated" if scope.reestimate else "running"
 
 
 def _counted(mask: Mask, template: nn.Module) -> dict[str, Any]:

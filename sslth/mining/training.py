@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -14,13 +15,14 @@ from torch import Tensor, nn
 from sslth.data.splits import Examples
 from sslth.errors import InvalidInputError
 from sslth.mining.diverged import DivergedError
-from sslth.mining.objective import batch_loss, check_objective
+from sslth.mining.objective import batch_loss, check_objective, is_number
 from sslth.mining.seeds import generator, stream
 
 __all__ = ["Training", "accuracy", "train"]
 
 _EVALUATED_AT_ONCE = 1000
 _SCHEDULES = ("constant", "cosine")
+_HIGHEST = 1e30  # optimizers divide by numbers down to .001 or so, and float32 ends at 3e38
 
 
 @dataclass(frozen=True)
@@ -61,24 +63,45 @@ class Training:
     kl_penalty: float | None = None
 
     def __post_init__(self) -> None:
-        found = getattr(torch.optim, self.optimizer, None)
+        check_objective(self.label_smoothing, self.mixup, self.kl_penalty)
+        for name in ("learning_rate", "momentum", "weight_decay"):
+            value = getattr(self, name)
+            if not (is_number(value) and abs(value) <= _HIGHEST):
+                raise InvalidInputError(f"{name} is {value!r}; a number up to {_HIGHEST:g} is needed")
+        if min(self.momentum, self.weight_decay) < 0:
+            raise InvalidInputError(f"momentum={self.momentum} and weight_decay={self.weight_decay} go from 0 on")
+        if not isinstance(self.amp, bool):
+            raise InvalidInputError(f"amp is {self.amp!r}; True or False is needed")
+        found = getattr(torch.optim, str(self.optimizer), None)
         if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
             raise InvalidInputError(f"torch.optim has no optimizer {self.optimizer!r}")
         if self.schedule not in _SCHEDULES:
             raise InvalidInputError(f"schedule is {self.schedule!r}; choose one of {', '.join(_SCHEDULES)}")
-        if self.batch_size < 1 or not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+        batch: object = self.batch_size
+        if not (is_number(batch) and isinstance(batch, Integral)):
+            raise InvalidInputError(f"batch_size is {batch!r}; a whole number is needed")
+        if self.batch_size < 1 or not self.learning_rate > 0:
             raise InvalidInputError(
                 f"batch_size={self.batch_size} and learning_rate={self.learning_rate} must both be positive"
             )
-        check_objective(self.label_smoothing, self.mixup, self.kl_penalty)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer of these parameters."""
+        """The optimizer of these parameters.
+
+        Raises
+        ------
+        InvalidInputError
+            If the optimizer does not take these settings, or parameters of these shapes.
+        """
         more: dict[str, Any] = {"momentum": self.momentum} if self.momentum else {}
         kind: Any = getattr(torch.optim, self.optimizer)
-        optimizer: torch.optim.Optimizer = kind(
-            list(parameters), lr=self.learning_rate, weight_decay=self.weight_decay, **more
-        )
+        try:
+            optimizer: torch.optim.Optimizer = kind(
+                list(parameters), lr=self.learning_rate, weight_decay=self.weight_decay, **more
+            )
+        except (TypeError, ValueError) as error:
+            detail = " ".join(str(error).split())[:100]
+            raise InvalidInputError(f"the optimizer {self.optimizer} cannot be used here: {detail}") from None
         return optimizer
 
 
@@ -130,14 +153,19 @@ def train(
 
     Raises
     ------
+    InvalidInputError
+        If there are steps and no parameters.
     DivergedError
         If the mean loss of an epoch is not finite; the checkpoint of the epoch before is left as it is.
     """
     hooks = hooks or Hooks()
     a_pass = -(-len(data) // training.batch_size)
-    optimizer = training.build(parameters)
     if steps is not None:
         epochs = -(-steps // a_pass)
+    parameters = list(parameters)
+    if not parameters and epochs:
+        raise InvalidInputError(f"{phase} has nothing to train: no parameter of the model requires a gradient")
+    optimizer = training.build(parameters or [nn.Parameter(torch.zeros(()))])  # torch wants one, if for no step
     total = max(epochs * a_pass if steps is None else steps, 1)
     scheduler: torch.optim.lr_scheduler.LRScheduler = (
         torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)

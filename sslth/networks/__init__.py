@@ -4,6 +4,7 @@
 """
 
 from sslth.networks.cnn1d import cnn1d
+from sslth.networks.conv import conv2, conv4, conv6
 from sslth.networks.densenet import densenet121
 from sslth.networks.lenet5 import lenet5
 from sslth.networks.lenet5_tanh import lenet5_tanh
@@ -19,6 +20,9 @@ from sslth.networks.vgg import vgg11_bn
 __all__ = [
     "TrainedNetwork",
     "cnn1d",
+    "conv2",
+    "conv4",
+    "conv6",
     "densenet121",
     "lenet5",
     "lenet5_tanh",

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from sslth.errors import InvalidInputError
 
-__all__ = ["available_bytes", "peak_bytes", "require_bytes"]
+__all__ = ["available_bytes", "parse_bytes", "peak_bytes", "require_bytes"]
 
 _BUDGET = "SSLTH_MEMORY_BYTES"
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def parse_bytes(memory: str | int, name: str = "memory") -> int:
+    """The number of bytes that a size means.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not a positive number with a unit, or without one; `name` says what was given.
+
+    Examples
+    --------
+    >>> parse_bytes("1.5 GiB")
+    1610612736
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", str(memory))
+    if match is None or match[2].lower() not in _UNITS or float(match[1]) == 0:
+        raise InvalidInputError(f"{name} is {memory!r}; write a size such as '1GiB' or '500MB'")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
 def available_bytes() -> int | None:

@@ -47,6 +47,30 @@ def test_hyper_parameters_and_explanation(capsys: pytest.CaptureFixture[str]) ->
     assert "synflow" in capsys.readouterr().out
 
 
+def test_what_is_masked_is_chosen_and_batch_norms_are_stated(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["mine", "snip", "--arch", "sslth.networks:cnn1d", "--data", "mnist1d", "--keep", ".5", "--finetune", "0"]
+    choices = [
+        "--norms",
+        "masked",
+        "--first",
+        "dense",
+        "--last",
+        "dense",
+        "--biases",
+        "masked",
+        "--on-empty",
+        "keep_one",
+    ]
+    assert main([*command, *choices, "--json"]) == 0
+    masked = json.loads(capsys.readouterr().out)["kept_by_layer"]
+    assert "conv1.weight" not in masked
+    assert "fc.weight" not in masked
+    assert {"conv2.weight", "conv2.bias", "bn1.weight", "bn1.bias"} <= masked.keys()
+    for choice, words in (([], "not measured again"), (["--reestimate"], "measured again under the mask, before")):
+        assert main([*command, *choice]) == 0
+        assert words in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -58,6 +82,8 @@ def test_hyper_parameters_and_explanation(capsys: pytest.CaptureFixture[str]) ->
         (["random", "--set", "colour=red"], "no hyper-parameter 'colour'"),
         (["random", "--sanity", "1"], "an interval needs at least 2"),
         (["random", "--biases", "gone"], "biases is 'gone'"),
+        (["random", "--norms", "zero"], "norms is 'zero'"),
+        (["random", "--last", "gone"], "last is 'gone'"),
         (["random", "--arch", "nonsense"], "module:callable"),
         (["random", "--data", "nowhere"], "no folder nowhere"),
         (["random", "--arch", "sslth.networks:lenet5"], "does not take inputs"),

@@ -39,6 +39,14 @@ def test_text_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert "meet_in_the_middle" in capsys.readouterr().out
 
 
+def test_devices_prove_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = sslth.solve(sslth.draw_instance("nsn", 14, 2, seed=3))
+    assert main([*DRAWN, "--device", "cpu,cpu", "--memory", "64MiB", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["subset"], printed["status"]) == (expected.subset.tolist(), "OPTIMAL")
+    assert (printed["solver"], printed["stats"]["devices"]) == ("meet_in_the_middle_torch", ["cpu", "cpu"])
+
+
 def test_file_with_cardinality(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sslth.Instance([[1.0], [2.0], [4.0]], [6.0], cardinality=2).save(tmp_path / "i.npz")
     assert main(["solve", str(tmp_path / "i.npz"), "--json"]) == 0
@@ -80,6 +88,10 @@ def test_infeasible_is_status_2_with_one_line(capsys: pytest.CaptureFixture[str]
         [*DRAWN, "--tolerance", "nan"],
         [*DRAWN, "--time-limit", "-1"],
         [*DRAWN, "-k", "-1"],
+        [*DRAWN, "--device", "toaster"],
+        [*DRAWN, "--device", ""],
+        [*DRAWN, "--device", "cpu", "--memory", "5 bananas"],
+        [*DRAWN, "--device", "cpu", "--solver", "k_tree"],
         [*DRAWN, "--nonsense"],
         ["nonsense"],
         [],

@@ -25,6 +25,7 @@ from sslth.mining import (
     mine,
 )
 from sslth.mining.run import Method
+from sslth.networks.resnet import resnet20
 
 METHODS: list[Method] = [
     Random("uniform"),
@@ -92,6 +93,9 @@ def test_the_test_part_decides_nothing(method: Method, mlp: Build, blobs: Splits
     ]
     assert runs[0].mask == runs[1].mask
     assert all(torch.equal(runs[0].final[name], runs[1].final[name]) for name in runs[0].final)
+    assert runs[0].history == runs[1].history  # validation accuracies among them
+    assert all(torch.equal(runs[0].scores[name], runs[1].scores[name]) for name in runs[0].scores)
+    assert all(runs[0].results[name] == runs[1].results[name] for name in ("validation_before", "validation_after"))
 
 
 def test_a_model_that_is_given_is_not_changed(mlp: Build, blobs: Splits) -> None:
@@ -102,6 +106,27 @@ def test_a_model_that_is_given_is_not_changed(mlp: Build, blobs: Splits) -> None
     assert model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert type(mined.module()) is type(model)
+
+
+@pytest.mark.parametrize("name", ["random", "snip", "synflow", "edge_popup", "gem_miner"])
+def test_weights_are_frozen_by_choice(name: str, mlp: Build, blobs: Splits) -> None:
+    settings = {"weights": "as_given"} if name in ("edge_popup", "gem_miner") else {}
+    method = method_named(name, settings)
+    model = mlp()
+    model.get_parameter("1.weight").requires_grad_(False)
+    given = {path: value.clone() for path, value in model.state_dict().items()}
+    mined = mine(model, blobs, method, keep=0.3, epochs=1)
+    kept = mined.mask["1.weight"]
+    assert torch.equal(mined.final["1.weight"], given["1.weight"] * kept)
+    other = mined.mask["3.weight"]
+    assert not torch.equal(mined.final["3.weight"], given["3.weight"] * other)
+    assert not mined.template.get_parameter("1.weight").requires_grad
+    model.requires_grad_(False)
+    frozen = mine(model, blobs, method, keep=0.3, epochs=1, finetune_epochs=0)
+    assert all(torch.equal(frozen.start[path], value) for path, value in given.items())
+    assert all(torch.equal(frozen.final[path], given[path] * keep) for path, keep in frozen.mask.items())
+    with pytest.raises(InvalidInputError, match="finetune has nothing to train"):
+        mine(model, blobs, method, keep=0.3, epochs=1, finetune_epochs=1)
 
 
 def test_module_carries_the_ticket(mlp: Build, blobs: Splits) -> None:
@@ -137,12 +162,34 @@ def test_zero_biases_stay_zero_and_trained_ones_move(mlp: Build, blobs: Splits) 
     assert mined.mask.kept == round(0.3 * 747)
 
 
+@pytest.mark.parametrize("name", ["edge_popup", "gem_miner"])
+def test_resnet20_at_the_shape_of_cifar(name: str) -> None:
+    """On a GPU where there is one."""
+    place = "cuda" if torch.cuda.is_available() else "cpu"
+    draw = torch.Generator().manual_seed(0)
+    part = Examples(torch.rand(16, 3, 32, 32, generator=draw), torch.arange(16) % 10)
+    data = Splits(part, part, part, 10)
+    first, again = (
+        mine(resnet20, data, name, keep=0.05, epochs=2, finetune_epochs=1, on_empty="keep_one", device=place)
+        for _ in range(2)
+    )
+    assert first.mask.size == 268_336  # weights of convolutions and the linear layer
+    assert first.mask.kept == round(0.05 * 268_336)
+    drawn = first.template.state_dict()
+    assert all(torch.equal(first.start[path], drawn[path]) for path in first.mask)
+    assert all(torch.equal(first.final[path] != 0, keep) for path, keep in first.mask.items())
+    if place == "cpu":
+        assert first.mask == again.mask
+        assert all(torch.equal(values, again.final[path]) for path, values in first.final.items())
+
+
 def test_batch_norms_are_measured_again_by_choice(conv: Build, blobs: Splits) -> None:
     plain, again = (
         mine(conv, blobs, "snip", keep=0.5, finetune_epochs=0, scope=Scope(reestimate=choice))
         for choice in (False, True)
     )
     assert plain.mask == again.mask
+    assert (plain.results["batch_norms"], again.results["batch_norms"]) == ("running", "reestimated")
     assert torch.equal(plain.start["1.running_mean"], torch.zeros(6))
     network = again.module(finetuned=False)
     convolved = network[0](blobs.train.inputs).transpose(0, 1).flatten(1)
@@ -178,11 +225,28 @@ def test_weight_laws(law: str, mlp: Build, blobs: Splits) -> None:
         ("gem_miner", {"training": {"speed": 1}}, "training is"),
         ("gem_miner", {"training": {"optimizer": "Newton"}}, "no optimizer 'Newton'"),
         ("gem_miner", {"training": {"learning_rate": -1.0}}, "must both be positive"),
+        ("gem_miner", {"training": {"learning_rate": "fast"}}, "learning_rate is 'fast'"),
+        ("gem_miner", {"training": {"learning_rate": 1e38}}, r"learning_rate is 1e\+38"),
+        ("gem_miner", {"training": {"momentum": -0.5}}, "momentum=-0.5"),
+        ("gem_miner", {"training": {"batch_size": 1.5}}, "batch_size is 1.5"),
+        ("gem_miner", {"training": {"batch_size": "all"}}, "batch_size is 'all'"),
+        ("gem_miner", {"training": {"amp": 1}}, "amp is 1"),
+        ("gem_miner", {"training": {"optimizer": 3}}, "no optimizer 3"),
     ],
 )
 def test_bad_hyper_parameters(name: str, settings: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         method_named(name, settings)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [Training("LBFGS"), Training("SparseAdam"), Training("Optimizer"), Training("Adam", momentum=0.9)],
+    ids=lambda training: f"{training.optimizer}-{training.momentum:g}",
+)
+def test_an_optimizer_that_cannot_be_used_is_refused(training: Training, mlp: Build, blobs: Splits) -> None:
+    with pytest.raises(InvalidInputError, match=f"the optimizer {training.optimizer} cannot be used here"):
+        mine(mlp, blobs, "random", keep=0.3, epochs=1, training=training)
 
 
 def test_settings_by_name() -> None:

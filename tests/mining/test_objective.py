@@ -110,6 +110,9 @@ def test_mixup_by_its_formula(kl_penalty: float | None) -> None:
         ({"kl_penalty": 0.0}, "kl_penalty is 0.0"),
         ({"kl_penalty": math.inf}, "or None for the plain mean"),
         ({"kl_penalty": math.nan}, "kl_penalty is nan"),
+        ({"kl_penalty": "small"}, "kl_penalty is 'small'"),
+        ({"label_smoothing": None}, "label_smoothing is None"),
+        ({"mixup": True}, "mixup is True"),
     ],
 )
 def test_numbers_that_are_no_objective(values: dict[str, Any], message: str) -> None:

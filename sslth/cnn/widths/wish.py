@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sslth.cnn.arguments import parse_bytes
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.arguments import non_negative, whole_number
+from sslth.subset_sum.memory import parse_bytes
 
 __all__ = ["WIDEST", "Wish", "checked_width", "checked_wish"]
 

@@ -31,7 +31,10 @@ FIGURES = (
     "bytes",
 )
 _COUNTS = ("filters_removed", "filters", "steps", "bytes")
-_COLUMNS = ("accuracy_before", "accuracy_after", "keep", "ece", "brier", "nll", "barrier", "steps", "seconds", "bytes")
+_COLUMNS = (
+    *("accuracy_before", "accuracy_after", "keep", "filters_removed", "ece", "brier", "nll", "barrier"),
+    *("steps", "seconds", "bytes"),
+)
 
 
 Pair = tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -207,5 +210,5 @@ def shown(figure: Mapping[str, Any] | None, name: str) -> str:
     if name in _COUNTS:
         return f"{mean:,.0f}" + (f" ± {half:,.0f}" if half >= 0.5 else "")
     if name == "seconds":
-        return f"{mean:.1f}"
+        return f"{mean:.1f} ± {half:.1f}"
     return f"{mean:.3f} ± {half:.3f}"

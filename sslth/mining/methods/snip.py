@@ -50,11 +50,16 @@ class Snip:
         run.network.train()
         state = {name: value.clone() for name, value in run.network.state_dict().items()}
         parameters = [slot.parameter for slot in run.slots.values()]
+        wanted = [parameter.requires_grad for parameter in parameters]
+        for parameter in parameters:
+            parameter.requires_grad_(True)  # what is frozen for training is scored like the rest
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(run.seed, "snip", "dropout"))
             outputs = run.network(run.train_part.inputs[rows].to(run.device))
             loss = F.cross_entropy(outputs, run.train_part.labels[rows].to(run.device))
             gradients = torch.autograd.grad(loss, parameters)
+        for parameter, choice in zip(parameters, wanted, strict=True):
+            parameter.requires_grad_(choice)
         run.network.load_state_dict(state)  # running statistics are as before
         scores = {
             name: (gradient * slot.parameter).detach().abs().cpu()

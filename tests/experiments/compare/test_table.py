@@ -147,7 +147,7 @@ def test_seeds_without_a_value_are_left_out_and_counted(result: Made) -> None:
         ("keep", 0.219, 0.001, "21.9 ± 0.1"),
         ("bytes", 7446.2, 11.4, "7,446 ± 11"),
         ("steps", 432.0, 0.0, "432"),
-        ("seconds", 2.34, 1.0, "2.3"),
+        ("seconds", 2.34, 1.0, "2.3 ± 1.0"),
         ("ece", 0.0164, 0.0031, "0.016 ± 0.003"),
     ],
 )
@@ -160,3 +160,6 @@ def test_the_text_is_aligned(results_of: Make, result: Made) -> None:
     assert len(lines) == 1 + len(WAYS)
     assert len({len(line) for line in lines}) == 1
     assert any(line.startswith("a long name ") for line in lines)
+    heads = ["filters removed", "ece", "barrier", "steps", "seconds", "bytes"]
+    places = [lines[0].index(head) for head in heads]
+    assert places == sorted(places)
