@@ -1,4 +1,4 @@
-"""A scale and an offset for every channel: what a batch norm in evaluation mode computes."""
+"""A scale for every channel, and an offset or none: what a batch norm in evaluation mode computes, or a scale alone."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ class ChannelAffine(nn.Module):
 
     Attributes
     ----------
-    weight, bias : [channels]
+    weight : [channels]
+    bias : [channels] or None
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
-        self.bias = nn.Parameter(bias, requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
 
     @property
     def channels(self) -> int:
@@ -33,4 +34,6 @@ class ChannelAffine(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """Scale and shift every channel."""
         shape = (-1,) + (1,) * (input.dim() - 2)
+        if self.bias is None:
+            return self.weight.reshape(shape) * input
         return torch.addcmul(self.bias.reshape(shape), self.weight.reshape(shape), input)

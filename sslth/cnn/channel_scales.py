@@ -10,80 +10,142 @@ import torch
 from torch import Tensor, fx, nn
 
 from sslth.cnn.channel_affine import ChannelAffine
-from sslth.cnn.layers import bare_parameters
+from sslth.cnn.joined import mark_joined, shapes_taken
+from sslth.cnn.layers import bare_parameters, find_layers, refusal
 from sslth.cnn.trace import operation_name, trace
 
 __all__ = ["with_scales_as_layers"]
 
 
-def with_scales_as_layers(model: nn.Module, example: Tensor, carry_over: Collection[str] = ()) -> nn.Module:
+def with_scales_as_layers(
+    model: nn.Module,
+    example: Tensor | tuple[Tensor, ...],
+    carry_over: Collection[str] = (),
+    with_offsets: Collection[str] = (),
+) -> nn.Module:
     """The model's graph, in which parameters that only scale channels are `ChannelAffine` modules of their names.
 
     What is computed from such a parameter alone (a view, an exponential, a product with a number) is its value. A model
-    without parameters outside its layers, or with one that does anything else, is returned as it is, and whoever reads
-    its layers refuses it by name.
+    without parameters outside its layers is returned as it is.
 
     Parameters
     ----------
     model : nn.Module
-        Of one input; not changed. Weights of layers are shared with what is returned.
-    example : Tensor[batch, ...]
-        For the shapes.
+        Not changed. Layers that its forward never calls stay in what is returned, after the others.
+    example : Tensor[batch, ...], or a tuple of them
+        For the shapes; a tuple where the forward takes several inputs, as the graph then does.
     carry_over : names
         Modules that stay as they are.
+    with_offsets : names
+        Scales that have an offset of zeros, as in tickets that were written when all had one.
+
+    Raises
+    ------
+    UnsupportedModuleError
+        If a parameter does anything else, or nothing, or if the forward cannot be traced, which the message explains.
 
     Notes
     -----
     Cost: two forward passes where there is such a parameter.
     """
     bare = bare_parameters(model, carry_over)
-    if not bare or any(parameter.is_meta for parameter in model.parameters()):
-        return model
+    unknown = set(carry_over) - {name for name, _ in model.named_modules(remove_duplicate=False)}
+    if not bare or unknown or any(parameter.is_meta for parameter in model.parameters()):
+        return model  # whoever reads its layers refuses the last two
     traced = trace(model, example, carry_over)
     if traced.graph_module is None:
+        _refuse_untraced(model, next(iter(bare)), str(traced.reason))
         return model
     graph_module = traced.graph_module
     read = {str(node.target) for node in graph_module.graph.nodes if node.op == "get_attr"}
     if not bare.keys() <= read:  # of a module that is called as a whole, or that is never called
+        _refuse_others(model, carry_over, [parameter for name, parameter in bare.items() if name in read])
         return model
     run = fx.Interpreter(graph_module, garbage_collect_values=False)
     with torch.no_grad():
-        run.run(example.clone())
+        run.run(*(part.clone() for part in (example if isinstance(example, tuple) else (example,))))
     sources = _sources(graph_module, set(bare))
     found = [(node, _scaled(node, sources, run.env)) for node in graph_module.graph.nodes]
     products = [(node, *parts) for node, parts in found if parts is not None]
     names: dict[tuple[fx.Node, int], str] = {}
     layers: dict[tuple[int, int], str] = {}  # a forward that is called twice computes the same scale twice
     ways = _ways(sources)
-    taken = {name for name, _ in graph_module.named_modules()}
+    taken = {name for name, _ in traced.model.named_modules(remove_duplicate=False)}
     for _, constant, scale in products:
         key = ways[constant], scale.numel()  # not its values: the same names, whatever weights the network has
         if key not in layers:
             layers[key] = _free_name(min(sources[constant]), taken, read)
             taken.add(layers[key])
         names[constant, scale.numel()] = layers[key]
-    for name in bare:  # a module cannot have a name that a parameter has
-        owner, _, label = name.rpartition(".")
-        delattr(graph_module.get_submodule(owner), label)
-    for _, constant, scale in products:
-        graph_module.add_submodule(names[constant, scale.numel()], ChannelAffine(scale, torch.zeros_like(scale)))
-    for node, constant, scale in products:
-        (x,) = (source for source in node.all_input_nodes if source is not constant)  # which may be new by now
-        with graph_module.graph.inserting_before(node):
-            node.replace_all_uses_with(graph_module.graph.call_module(names[constant, scale.numel()], (x,)))
-        graph_module.graph.erase_node(node)
+    _replace(
+        graph_module,
+        [(node, constant, names[constant, scale.numel()], scale) for node, constant, scale in products],
+        bare,
+        with_offsets,
+    )
     for node in reversed(sources):
         if node.users:  # a parameter does something else as well
+            _refuse_others(model, carry_over, [bare[name] for name in bare.keys() - sources[node]])
             return model
         graph_module.graph.erase_node(node)
     for node in graph_module.graph.nodes:
         node.type = None  # annotations that are texts cannot be pickled
-    present = dict(graph_module.named_modules(remove_duplicate=False))
-    for name, module in traced.model.named_modules(remove_duplicate=False):
-        if name in carry_over and name not in present:  # never called, or under another name
-            graph_module.add_submodule(name, module)
+    _add_uncalled(graph_module, traced.model, carry_over)
     graph_module.recompile()
+    shapes = shapes_taken(model)
+    if shapes is not None:
+        mark_joined(graph_module, shapes)
     return graph_module.eval()
+
+
+def _replace(
+    graph_module: fx.GraphModule,
+    products: Collection[tuple[fx.Node, fx.Node, str, Tensor]],
+    bare: Collection[str],
+    with_offsets: Collection[str],
+) -> None:
+    """Put layers in the place of products: (node, what is computed from parameters, the layer's name, the scale)."""
+    for name in bare:  # a module cannot have a name that a parameter has
+        owner, _, label = name.rpartition(".")
+        delattr(graph_module.get_submodule(owner), label)
+    for _, _, name, scale in products:
+        offset = torch.zeros_like(scale) if name in with_offsets else None
+        graph_module.add_submodule(name, ChannelAffine(scale, offset))
+    for node, constant, name, _ in products:
+        (x,) = (source for source in node.all_input_nodes if source is not constant)  # which may be new by now
+        with graph_module.graph.inserting_before(node):
+            node.replace_all_uses_with(graph_module.graph.call_module(name, (x,)))
+        graph_module.graph.erase_node(node)
+
+
+def _add_uncalled(graph_module: fx.GraphModule, model: nn.Module, carry_over: Collection[str]) -> None:
+    """Layers that the forward does not call, and what is carried over: they belong to the network as to any other."""
+    bare = set(bare_parameters(model, carry_over).values())
+    names = {name for name, _ in graph_module.named_modules(remove_duplicate=False)}
+    present = set(graph_module.modules())
+    for name, module in model.named_modules(remove_duplicate=False):
+        inside = set(module.modules())
+        uncalled = inside.isdisjoint(present) and bare.isdisjoint(module.parameters())
+        if uncalled or (name in carry_over and name not in names):  # one may be called under another name
+            graph_module.add_submodule(name, module)
+            present |= inside
+
+
+def _refuse_untraced(model: nn.Module, name: str, reason: str) -> None:
+    """Say why this parameter is not replaced; one of a module of torch would not be replaced in any graph."""
+    owner, _, label = name.rpartition(".")
+    module = model.get_submodule(owner)
+    if not type(module).__module__.startswith("torch.nn"):
+        because = (
+            ", which are replaced only where torch.fx can trace the forward and the graph shows that they scale "
+            f"channels, but {reason}; change that, or name a module that holds them in carry_over"
+        )
+        raise refusal(owner, module, [label], because)
+
+
+def _refuse_others(model: nn.Module, carry_over: Collection[str], scales: Collection[nn.Parameter]) -> None:
+    """Refuse the model for what else is wrong with it than these parameters."""
+    find_layers(model, carry_over, allow_norms=True, scales=scales)
 
 
 def _sources(graph_module: fx.GraphModule, bare: Collection[str]) -> dict[fx.Node, frozenset[str]]:

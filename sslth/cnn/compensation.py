@@ -216,13 +216,14 @@ def compensated(
     return layers
 
 
-def with_constants(plan: LayerPlan) -> LayerPlan:
+def with_constants(plan: LayerPlan, *, refitted: bool = False) -> LayerPlan:
     """Give a layer without a bias filters for one, and a layer whose padding shows a constant input channel.
 
-    Both are as many as an input channel has.
+    Both are as many as an input channel has. A scale alone leaves no mean error of its own that would be worth them
+    (d = 1); refitted on data it takes over what the layers before it left.
     """
     layer = plan.layer
-    if not layer.constants:
+    if not layer.constants and (refitted or layer.wiring.kind != "batch_norm"):
         layer = replace(layer, constants=layer.filters_per_channel)
     if zero_padding_shows(layer.wiring):
         layer = replace(layer, tap_constants=layer.filters_per_channel)

@@ -94,8 +94,8 @@ def extract(
     compensate : bool
         Without calibration: aim biases, and the kernel of a constant channel where padding shows, at cancelling the
         mean error of the other filters. Means come from batch norm's running statistics, or from the box. A layer
-        without a bias gets filters for one, as a part of the random network. False: every block is aimed at the
-        target's weights.
+        without a bias gets filters for one, as a part of the random network, unless it only scales channels. False:
+        every block is aimed at the target's weights.
     target_error, time_limit, max_bytes : optional
         Each asks for a plan, which gives every layer a width of its own. target_error: a wish for
         ‖ticket - target‖₂ / ‖target - its mean over the inputs‖₂, over all outputs, in float64, on the first 256 inputs

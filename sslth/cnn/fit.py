@@ -122,7 +122,7 @@ def fit_to_data(
     plans: Sequence[LayerPlan], seed: int, find: BlockFinder, traced: Traced, chunks: Sequence[Tensor], memory: int
 ) -> tuple[list[FittedLayer], dict[str, Any]]:
     """Refit every layer on the ticket's own activations; the inputs are in chunks."""
-    plans = [with_constants(plan) for plan in plans]
+    plans = [with_constants(plan, refitted=True) for plan in plans]
     find.expect(plans)
     layers = [FittedLayer.of(plan) for plan in plans]
     error, left = calibrate(layers, seed, traced, chunks, find, find.threads, memory)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from sslth.errors import InvalidInputError
 
@@ -26,12 +27,16 @@ __all__ = [
     "join_corners",
     "join_rows",
     "joined",
+    "mark_joined",
     "shapes_taken",
     "split_rows",
+    "taken_by",
 ]
 
 FloatArray = npt.NDArray[np.float64]
 Shapes = tuple[tuple[int, ...], ...]
+
+_SHAPES = "sslth.joined_shapes"  # in what a graph knows of itself: a class of its own would not survive a copy
 
 
 def input_shapes(example_input: Any) -> Shapes | None:
@@ -43,7 +48,15 @@ def input_shapes(example_input: Any) -> Shapes | None:
 
 def shapes_taken(model: nn.Module) -> Shapes | None:
     """The shapes that a network made by `joined` cuts its input into; None for any other network."""
+    if isinstance(model, fx.GraphModule) and _SHAPES in model.meta:
+        shapes: Shapes = model.meta[_SHAPES]
+        return shapes
     return getattr(type(model), "_joined_shapes", None)
+
+
+def taken_by(model: nn.Module, entries: Tensor, shapes: Shapes | None) -> Tensor | tuple[Tensor, ...]:
+    """Rows of entries as the network takes them: cut into `shapes`, or whole where it is joined or takes one input."""
+    return entries if shapes is None or shapes_taken(model) is not None else split_rows(entries, shapes)
 
 
 def joined(model: nn.Module, shapes: Shapes) -> nn.Module:
@@ -60,6 +73,8 @@ def joined(model: nn.Module, shapes: Shapes) -> nn.Module:
     twin = copy.deepcopy(model)
     if shapes_taken(model) is not None:
         return twin
+    if isinstance(twin, fx.GraphModule):
+        return _joined_graph(twin, shapes)
     own: Any = type(model)
 
     def forward(self: nn.Module, entries: Tensor) -> Any:
@@ -69,6 +84,30 @@ def joined(model: nn.Module, shapes: Shapes) -> nn.Module:
         own.__name__, (own,), {"forward": forward, "__module__": own.__module__, "_joined_shapes": shapes}
     )
     return twin
+
+
+def _joined_graph(graph_module: fx.GraphModule, shapes: Shapes) -> fx.GraphModule:
+    """The same for a graph, which is changed in place: its code is generated, so that no class can be put before it."""
+    graph = graph_module.graph
+    every = [node for node in graph.nodes if node.op == "placeholder"]
+    if len(every) < len(shapes):
+        raise InvalidInputError(f"the model takes {len(every)} inputs, but example_input holds {len(shapes)}")
+    with graph.inserting_before(every[0]):
+        entries = graph.placeholder("entries")
+    with graph.inserting_after(every[-1]):
+        parts = graph.call_function(split_rows, (entries, shapes))
+    for number, node in enumerate(every[: len(shapes)]):
+        with graph.inserting_after(parts):
+            node.replace_all_uses_with(graph.call_function(operator.getitem, (parts, number)))
+        graph.erase_node(node)
+    graph_module.recompile()
+    mark_joined(graph_module, shapes)
+    return graph_module
+
+
+def mark_joined(graph_module: fx.GraphModule, shapes: Shapes) -> None:
+    """Note of a graph, in place, that it takes its inputs joined."""
+    graph_module.meta[_SHAPES] = shapes
 
 
 def split_rows(entries: Tensor, shapes: Shapes) -> tuple[Tensor, ...]:

@@ -109,8 +109,8 @@ class KeptFilters:
     def __deepcopy__(self, _memo: object) -> KeptFilters:
         return self  # nothing changes it, and every wide block of a copy would open a file of its own
 
-    def __reduce__(self) -> tuple[Any, ...]:  # another process gets the bytes themselves
-        return _restored, (self.size, b"".join(self.chunks()))
+    def __reduce__(self) -> tuple[Any, ...]:  # another process gets the bytes themselves, in as many spools as here
+        return _restored, (self.size, b"".join(self.chunks()), self.spool)
 
 
 Numbers = Filters | KeptFilters
@@ -172,8 +172,7 @@ def stretches_of(filters: Numbers, size: int) -> Iterator[Filters]:
     return (filters[start : start + size] for start in range(0, filters.size, size))
 
 
-def _restored(size: int, data: bytes) -> KeptFilters:
-    spool = Spool()
+def _restored(size: int, data: bytes, spool: Spool) -> KeptFilters:
     start, length = spool.add([data])
     return KeptFilters(size, length, start, spool)
 

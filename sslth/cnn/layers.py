@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -34,6 +34,7 @@ __all__ = [
     "is_carried",
     "is_replaceable_norm",
     "kernel_and_bias",
+    "refusal",
     "wiring_of",
 ]
 
@@ -64,8 +65,8 @@ _MODULE_OF = {kind: module for module, kind in _KIND_OF.items()}
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _ACTIVATIONS = (nn.PReLU,)  # their few parameters belong to the activation, which passes through as it is
 _SCALE = (
-    "what multiplies every channel by a number of its own is replaced, if the forward takes one input, and runs and "
-    "can be traced at the example; anything else belongs into a module"
+    "what multiplies every channel by a number of its own is replaced; put anything else into a module, and name that "
+    "in carry_over"
 )
 _REMEDY = (
     "convolutions, Linear and batch norm are replaced; to take anything else along as it is, name it in carry_over"
@@ -76,7 +77,8 @@ _REMEDY = (
 class Wiring:
     """Shape and arithmetic of one target layer; a linear layer is a 1x1 convolution of single pixels.
 
-    A batch norm that stands alone is a 1x1 convolution in which every channel is a group of its own.
+    A batch norm that stands alone is a 1x1 convolution in which every channel is a group of its own; so is a scale,
+    without a bias.
     """
 
     kind: Kind
@@ -196,7 +198,11 @@ class Layer:
 
 
 def find_layers(
-    model: nn.Module, carry_over: Collection[str] = (), *, allow_norms: bool = False
+    model: nn.Module,
+    carry_over: Collection[str] = (),
+    *,
+    allow_norms: bool = False,
+    scales: Collection[nn.Parameter] = (),
 ) -> dict[str, Weighted]:
     """The modules whose weights a ticket replaces, by qualified name, each once, in the model's order.
 
@@ -208,6 +214,8 @@ def find_layers(
         Modules that stay as they are, with all that is in them.
     allow_norms : bool
         Pass by batch norms that `plain_network` can replace: for a network that is not plain yet.
+    scales : parameters
+        Of modules that are no layers: pass by these too.
 
     Raises
     ------
@@ -238,13 +246,21 @@ def find_layers(
         elif isinstance(module, nn.modules.batchnorm._NormBase):
             raise UnsupportedModuleError(f"{shown} is a {type(module).__name__} {_norm_trouble(module)}; {_REMEDY}")
         elif _has_weights_of_its_own(module):
-            own = ", ".join(label for label, _ in module.named_parameters(recurse=False))
-            raise UnsupportedModuleError(
-                f"{shown} is a {type(module).__name__} with weights of its own ({own}); {_REMEDY if name else _SCALE}"
-            )
+            passed = {id(scale) for scale in scales}
+            own = [label for label, value in module.named_parameters(recurse=False) if id(value) not in passed]
+            if own:
+                raise refusal(name, module, own)
     if not found:
         raise InvalidInputError("the model has no convolution and no Linear, so there is nothing to make a ticket of")
     return found
+
+
+def refusal(name: str, module: nn.Module, labels: Iterable[str], because: str | None = None) -> UnsupportedModuleError:
+    """The error about parameters of a module that is no layer; `because` takes the place of what can be done."""
+    return UnsupportedModuleError(
+        f"{name or 'the model itself'} is a {type(module).__name__} with weights of its own ({', '.join(labels)})"
+        f"{because or ('; ' + (_REMEDY if name else _SCALE))}"
+    )
 
 
 def bare_parameters(model: nn.Module, carry_over: Collection[str] = ()) -> dict[str, nn.Parameter]:
@@ -305,7 +321,7 @@ def wiring_of(module: Weighted) -> Wiring:
     if isinstance(module, nn.Linear):
         return Wiring("linear", module.in_features, module.out_features, module.bias is not None)
     if isinstance(module, ChannelAffine):
-        return Wiring("batch_norm", module.channels, module.channels, True, groups=module.channels)
+        return Wiring("batch_norm", module.channels, module.channels, module.bias is not None, groups=module.channels)
     padding = module.padding if isinstance(module.padding, str) else _whole(module.padding)
     kind = _KIND_OF[type(module)]
     return Wiring(
@@ -328,8 +344,8 @@ def empty_module(wiring: Wiring) -> Weighted:
     if wiring.kind == "linear":
         return nn.Linear(wiring.in_channels, wiring.out_channels, wiring.has_bias, device="meta")
     if wiring.kind == "batch_norm":
-        size = wiring.out_channels
-        return ChannelAffine(torch.empty(size, device="meta"), torch.empty(size, device="meta"))
+        weight = torch.empty(wiring.out_channels, device="meta")
+        return ChannelAffine(weight, torch.empty_like(weight) if wiring.has_bias else None)
     settings: dict[str, Any] = {
         "kernel_size": wiring.kernel_size,
         "stride": wiring.stride,

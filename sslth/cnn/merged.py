@@ -205,8 +205,7 @@ def _with_weights(name: str, module: nn.Module, weight: Tensor, bias: Tensor | N
     device = "cpu" if stored.is_meta else stored.device  # a rebuilt network has no weights yet
     weight = weight.detach().clone().to(device)
     if wiring.kind == "batch_norm":
-        zero = torch.zeros_like(weight)
-        return ChannelAffine(weight, zero if bias is None else bias.detach().clone().to(device))
+        return ChannelAffine(weight, None if bias is None else bias.detach().clone().to(device))
     fresh = empty_module(wiring)
     fresh.weight = nn.Parameter(weight)
     if bias is not None:

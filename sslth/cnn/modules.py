@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -40,12 +41,17 @@ class ConstantChannel(nn.Module):
         self.register_buffer("groups", groups)
         self.register_buffer("scales", scales)
         self.register_buffer("kernels", kernels)
+        self._group_starts = torch.searchsorted(groups, torch.arange(wiring.groups + 1)).tolist()
 
     def forward(self, input: Tensor) -> Tensor:
         """What the filters add to the output for an input of this shape, before the gain; kernels are summed first."""
         hidden = torch.relu(self.scales * self.value)
-        total = self.kernels.new_zeros((self.wiring.groups, *self.kernels.shape[1:]))
-        total.index_add_(0, self.groups, self.kernels * hidden.reshape(-1, *(1,) * (self.kernels.dim() - 1)))
+        parts = self.kernels * hidden.reshape(-1, *(1,) * (self.kernels.dim() - 1))
+        if torch.compiler.is_compiling():
+            total = _with_a_dead_one(parts)[_places(self._group_starts)].sum(dim=1)
+        else:
+            total = self.kernels.new_zeros((self.wiring.groups, *self.kernels.shape[1:]))
+            total.index_add_(0, self.groups, parts)
         return constant_image(input, total.reshape(self.wiring.constant_channel.weight_shape), self.wiring)
 
 
@@ -125,6 +131,10 @@ class PrunedPair(nn.Module):
     def _per_channel(self, x: Tensor) -> Tensor:
         """Every filter reads one channel and adds to the same one."""
         flat = x.flatten(2) if x.dim() > 2 else x[:, :, None]
+        if torch.compiler.is_compiling():
+            hidden, kernels = self._side_by_side(flat, 1)
+            added = torch.unflatten(hidden * kernels.reshape(-1, 1), 1, (self.wiring.groups, -1)).sum(dim=2)
+            return added.reshape(x.shape)
         out = torch.zeros_like(flat)
         per_filter = flat.shape[0] * flat.shape[2] * x.element_size()
         for tile in self._tiles(0, self.scales.numel(), per_filter):
@@ -158,6 +168,12 @@ class PrunedPair(nn.Module):
         """A convolution for every filter alone, added to the outputs of its group."""
         wiring = self.wiring
         size = wiring.outputs_per_group
+        if torch.compiler.is_compiling():
+            hidden, kernels = self._side_by_side(x, window_rank(wiring))
+            if not wiring.transposed:
+                split = torch.unflatten(kernels, 0, (wiring.groups, -1)).transpose(1, 2)
+                kernels = split.reshape(wiring.out_channels, -1, *wiring.kernel_size)
+            return convolve(hidden, kernels, wiring, wiring.groups)
         dead = x.new_zeros((1, size, *wiring.kernel_size))
         shape = convolve(torch.zeros_like(x[:1, :1]), dead if wiring.transposed else dead.transpose(0, 1), wiring, 1)
         out = x.new_zeros((x.shape[0], wiring.out_channels, *shape.shape[2:]))
@@ -170,12 +186,34 @@ class PrunedPair(nn.Module):
             out.index_add_(1, places, convolve(hidden, kernel, wiring, groups=count))
         return out
 
+    def _side_by_side(self, x: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+        """Activations and kernels of all filters, as many in every group: what is exported adds without a scatter.
+
+        Several threads of a runtime may lose what two filters add to the same place.
+        """
+        places = _places(self._group_starts).flatten()
+        channels, scales, kernels = (
+            _with_a_dead_one(part)[places] for part in (self.channels, self.scales, self.kernels)
+        )
+        return torch.relu(x[:, channels] * column(scales, rank)), kernels
+
     @staticmethod
     def _tiles(start: int, stop: int, bytes_per_filter: int) -> list[slice]:
         if torch.compiler.is_compiling():  # an exported graph has any batch size, so nothing may depend on it
             return [slice(start, stop)]
         size = max(1, _TILE_BYTES // bytes_per_filter, min(_FEWEST, _MOST_BYTES // bytes_per_filter))
         return [slice(a, min(stop, a + size)) for a in range(start, stop, size)]
+
+
+def _places(starts: list[int]) -> Tensor:
+    """The filters of every group, int64[groups, most], filled up with the number behind the last filter."""
+    most = max(1, *(stop - start for start, stop in pairwise(starts)))
+    rows = [[n if n < stop else starts[-1] for n in range(start, start + most)] for start, stop in pairwise(starts)]
+    return torch.tensor(rows)
+
+
+def _with_a_dead_one(parts: Tensor) -> Tensor:
+    return torch.cat([parts, parts.new_zeros((1, *parts.shape[1:]))])
 
 
 class RandomPair(nn.Module):

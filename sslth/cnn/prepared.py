@@ -16,7 +16,6 @@ from sslth.cnn.arguments import (
     checked_example,
     checked_gains,
     checked_names,
-    parse_bytes,
     refuse_weights_read_directly,
     resolve_device,
     run_once,
@@ -27,7 +26,7 @@ from sslth.cnn.channel_means import ChannelMeans, channel_means
 from sslth.cnn.channel_scales import with_scales_as_layers
 from sslth.cnn.compensation import FittedLayer
 from sslth.cnn.fit import BlockFinder, fit_to_data, fit_to_means, fit_to_weights
-from sslth.cnn.joined import Shapes, corners_of, input_shapes, join_batches, join_rows, joined, shapes_taken
+from sslth.cnn.joined import Shapes, corners_of, input_shapes, join_batches, join_rows, joined, shapes_taken, taken_by
 from sslth.cnn.layers import Weighted, Wiring, find_layers, fingerprint, wiring_of
 from sslth.cnn.plain import find_folds, plain_network
 from sslth.cnn.plan import LayerPlan, Searcher, plan_layer
@@ -38,6 +37,7 @@ from sslth.cnn.source import Source, as_source
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.trace import Traced, trace
 from sslth.errors import InvalidInputError
+from sslth.subset_sum.memory import parse_bytes
 
 __all__ = ["Prepared", "prepare"]
 
@@ -194,8 +194,8 @@ def prepare(
         raise InvalidInputError("compensate=False aims at the target's weights; leave it out, or leave out calibration")
     chunks = None if calibration is None else checked_calibration(calibration, tuple(inputs.shape[1:]), box)
     where = resolve_device(device)
-    if shapes is None:
-        model = with_scales_as_layers(model, inputs[:1].to(next(model.parameters(), inputs)), carried)
+    example = taken_by(model, inputs[:1].to(next(model.parameters(), inputs)), shapes)
+    model = with_scales_as_layers(model, example, carried)
     find_layers(model, carried, allow_norms=True)  # what cannot be replaced is said before anything is run
 
     twin = copy.deepcopy(model).eval().to(where)

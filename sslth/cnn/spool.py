@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import IO
+from typing import IO, Any
 
 from sslth.errors import InvalidInputError
 
@@ -70,6 +70,10 @@ class Spool:
                     self._file, self._held = file, bytearray()
                 _write(self._file, part, self._end)
         self._end += len(part)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent elsewhere it is empty, and one for all that is sent along: who has a part of it sends that himself."""
+        return Spool, ()
 
     def __del__(self) -> None:
         if self._file is not None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sslth.cnn.channel_scales import with_scales_as_layers
-from sslth.cnn.joined import Shapes, joined, split_rows
+from sslth.cnn.joined import Shapes, joined, split_rows, taken_by
 from sslth.cnn.kept_layer import KeptLayer, merged_layer, pruned_pair, random_pair
 from sslth.cnn.layers import Wiring, bare_parameters, find_layers, wiring_of
 from sslth.cnn.merged import MergedLayer, merged_module
@@ -21,7 +21,7 @@ from sslth.cnn.modules import bytes_of_random_pair
 from sslth.cnn.plain import plain_network
 from sslth.cnn.sequential import empty_network
 from sslth.cnn.swap import swapped_copy
-from sslth.errors import InvalidInputError
+from sslth.errors import InvalidInputError, UnsupportedModuleError
 
 __all__ = ["Masks", "Ticket"]
 
@@ -267,11 +267,14 @@ class Ticket:
 
     def _scaled(self, model: nn.Module) -> nn.Module:
         """The model with its scales of channels as layers, if this ticket has them."""
-        if self.input_shapes is not None or not bare_parameters(model, self.carry_over):
+        if not bare_parameters(model, self.carry_over):
             return model
         inside = torch.linspace(0.25, 0.75, max(1, math.prod(self.input_shape))).reshape(1, *self.input_shape)
         example = torch.from_numpy(np.asarray(self.low + (self.high - self.low) * inside.numpy()))
-        return with_scales_as_layers(model, example.to(next(model.parameters())), self.carry_over)
+        taken = taken_by(model, example.to(next(model.parameters())), self.input_shapes)
+        wirings = {kept.layer.name: kept.layer.wiring for kept in self.layers}
+        offsets = [name for name, wiring in wirings.items() if wiring.kind == "batch_norm" and wiring.has_bias]
+        return with_scales_as_layers(model, taken, self.carry_over, offsets)
 
     def seen(self, model: nn.Module) -> nn.Module:
         """The model as a network of one input: a copy that takes them joined where there are several."""
@@ -292,7 +295,7 @@ class Ticket:
             raise InvalidInputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
         try:
             plain = plain_network(self._scaled(model), self.folds, self.carry_over)
-        except InvalidInputError as error:
+        except (InvalidInputError, UnsupportedModuleError) as error:
             raise InvalidInputError(f"this is not the ticket's network: {error}") from None
         found = {name: wiring_of(module) for name, module in find_layers(plain, self.carry_over).items()}
         mine = {kept.layer.name: kept.layer.wiring for kept in self.layers}

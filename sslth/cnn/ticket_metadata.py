@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, get_args
 
 from sslth.cnn.joined import Shapes
@@ -106,7 +107,7 @@ def layer_of(item: Any, law: str) -> Layer:
     )
     alone = Wiring(wiring.kind, wiring.in_channels, wiring.out_channels, wiring.has_bias)
     if kind == "batch_norm":
-        alone = Wiring("batch_norm", wiring.in_channels, wiring.in_channels, True, groups=wiring.in_channels)
+        alone = replace(alone, out_channels=wiring.in_channels, groups=wiring.in_channels)
     if wiring.pointwise and wiring != alone:
         raise TicketFileError(f"layer {name} of the ticket is a {kind} but has the wiring of a convolution")
     if isinstance(padding, str) and (transposed or (padding == "same" and set(wiring.stride) != {1})):

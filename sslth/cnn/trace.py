@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -40,15 +41,15 @@ class Traced:
             raise ValueError("a trace has either a graph or a reason")
 
 
-def trace(model: nn.Module, example_input: Tensor, whole: Collection[str] = ()) -> Traced:
+def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...], whole: Collection[str] = ()) -> Traced:
     """Trace a copy of the model in evaluation mode and check the graph at the example.
 
     Parameters
     ----------
     model : nn.Module
         It is not changed; torch.nn's modules become single nodes of the graph, others are traced through.
-    example_input : tensor [batch, ...]
-        In the model's own dtype and on its device.
+    example_input : tensor [batch, ...], or a tuple of them
+        In the model's own dtype and on its device. Of a tuple, the graph takes as many inputs as it has.
     whole : names
         Modules that stay single nodes, with all that is in them.
 
@@ -73,9 +74,11 @@ def trace(model: nn.Module, example_input: Tensor, whole: Collection[str] = ()) 
         twin = copy.deepcopy(model).eval()
     except Exception as error:
         return Traced(model, None, f"the model cannot be copied: {_one_line(error)}")
+    several = isinstance(example_input, tuple)
+    inputs = example_input if isinstance(example_input, tuple) else (example_input,)
     try:
         with torch.no_grad():
-            expected = tensors_of(twin(example_input.clone()))
+            expected = tensors_of(twin(*(part.clone() for part in inputs)))
     except Exception as error:
         return Traced(twin, None, f"the model fails at the example input: {_one_line(error)}")
     if expected is None:
@@ -83,9 +86,9 @@ def trace(model: nn.Module, example_input: Tensor, whole: Collection[str] = ()) 
     if not all(torch.isfinite(tensor).all() for tensor in expected):
         return Traced(twin, None, "the model's output at the example input is not finite")
     try:
-        graph_module = fx.GraphModule(twin, _Tracer(whole).trace(twin))
+        graph_module = fx.GraphModule(twin, _Tracer(whole, len(inputs) if several else None).trace(twin))
         with torch.no_grad():
-            found = tensors_of(graph_module(example_input.clone()))
+            found = tensors_of(graph_module(*(part.clone() for part in inputs)))
     except Exception as error:
         return Traced(twin, None, f"the forward cannot be traced: {_one_line(error)}")
     same = found is not None and len(found) == len(expected)
@@ -102,12 +105,28 @@ def trace(model: nn.Module, example_input: Tensor, whole: Collection[str] = ()) 
     return Traced(twin, graph_module, None)
 
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 class _Tracer(fx.Tracer):
     """Our own weighted module is one node of the graph, like those of torch.nn; others may be named."""
 
-    def __init__(self, whole: Collection[str] = ()) -> None:  # without names where a graph is unpickled
+    # without arguments where a graph is unpickled
+    def __init__(self, whole: Collection[str] = (), inputs: int | None = None) -> None:
         super().__init__()
         self._whole = frozenset(whole)
+        self._inputs = inputs
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """As many inputs as there are, under the forward's names: others keep their defaults, `*inputs` come apart."""
+        if self._inputs is None:
+            return super().create_args_for_root(root_fn, is_module, concrete_args)
+        taken = list(inspect.signature(root_fn).parameters.values())[1:]
+        names = [parameter.name for parameter in taken if parameter.kind in _POSITIONAL]
+        names += [f"input_{number}" for number in range(len(names), self._inputs)]
+        return root_fn, [self.root, *(self.create_proxy("placeholder", name, (), {}) for name in names[: self._inputs])]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         named = module_qualified_name in self._whole

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import sslth
 from sslth.cnn.channel_scales import with_scales_as_layers
-from sslth.errors import UnsupportedModuleError
+from sslth.cnn.layers import fingerprint
+from sslth.errors import InvalidInputError, UnsupportedModuleError
 
 
 class Shortcut(nn.Module):
@@ -137,8 +141,118 @@ def test_a_module_that_is_carried_over_need_not_be_called(net: nn.Module) -> Non
     assert isinstance(ticket.to_module(net).get_submodule("head.0"), nn.LayerNorm)
 
 
+class Spare(nn.Module):
+    """A scale, and layers that the forward never calls."""
+
+    def __init__(self, scaled: bool) -> None:
+        super().__init__()
+        self.spare = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU())
+        self.conv = nn.Conv2d(1, 3, 3)
+        self.own = nn.Parameter(torch.rand(3, 1, 1) + 0.5) if scaled else None
+        self.own_2 = nn.Linear(4, 4)  # the name of a second scale
+        self.lone = nn.BatchNorm1d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.conv(x)
+        return hidden if self.own is None else torch.relu(hidden * self.own) * self.own.square()
+
+
+@torch.no_grad()
+def test_layers_that_are_never_called_stay_as_in_a_network_without_scales(tmp_path: Path) -> None:
+    x = torch.rand(4, 1, 5, 5)
+    without, model = Spare(scaled=False).eval(), Spare(scaled=True).eval()
+    layers = sslth.extract(without, x, 256, progress=False).widths
+    ticket = sslth.extract(model, x, 256, calibration=x, progress=False)
+    assert sorted(ticket.widths) == sorted([*layers, "own", "own_3"])
+    assert sorted(ticket.settings["compensation"]["kernels_not_refitted"]) == ["lone", "own_2", "spare.0", "spare.1"]
+    ticket.save(tmp_path / "t")
+    found = sslth.Ticket.load(tmp_path / "t").to_module(model, merged=True)
+    assert torch.allclose(found(x), model(x), atol=0.2)
+    point = torch.randn(5, 3, 1, 1)
+    wanted = model.spare(point)
+    assert float((found.spare(point) - wanted).norm() / wanted.norm()) < 0.1
+    assert sslth.certify(ticket, model).upper < 1
+
+
+@pytest.mark.parametrize(
+    "unused", [nn.LayerNorm(3), nn.GRU(2, 2), nn.InstanceNorm2d(3), With(torch.rand(3), torch.add)]
+)
+def test_what_is_never_called_is_refused_by_its_name_or_carried_over(net: nn.Module, unused: nn.Module) -> None:
+    net.unused = unused
+    with pytest.raises(UnsupportedModuleError, match=f"^unused is a {type(unused).__name__} .*name it in carry_over$"):
+        sslth.extract(net, torch.rand(2, 1, 8, 8), 16, progress=False)
+    ticket = sslth.extract(net, torch.rand(2, 1, 8, 8), 16, carry_over=["unused"], progress=False)
+    assert "block.skip" in ticket.widths
+    assert type(ticket.to_module(net).unused) is type(unused)
+
+
+def test_a_weight_that_is_read_and_not_called_is_refused_beside_scales_too() -> None:
+    class Reading(With):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.conv2d(super().forward(x), self.other.weight)
+
+    model = Reading(torch.rand(3, 1, 1), torch.mul)
+    model.other = nn.Conv2d(3, 3, 1)
+    with pytest.raises(UnsupportedModuleError, match=r"the forward reads other\.weight itself"):
+        sslth.extract(model, torch.rand(2, 1, 8, 8), 16, progress=False)
+
+
+def test_the_parameter_that_does_something_else_is_the_one_that_is_named(net: nn.Module) -> None:
+    model = nn.Sequential(net, With(torch.rand(2), torch.add))
+    model[1].conv = nn.Identity()
+    with pytest.raises(UnsupportedModuleError, match=r"^1 is a With with weights of its own \(own\); convolutions"):
+        sslth.extract(model, torch.rand(2, 1, 8, 8), 16, progress=False)
+
+
+def test_where_a_forward_cannot_be_traced_the_parameter_the_cause_and_the_remedy_are_named(net: nn.Module) -> None:
+    x = torch.rand(2, 1, 5, 5)
+    model = With(torch.rand(3, 1, 1), lambda x, own: x * own if x.sum() > 0 else x)
+    with pytest.raises(UnsupportedModuleError) as caught:
+        sslth.extract(model, x, 8, progress=False)
+    assert "\n" not in str(caught.value)
+    assert re.search(
+        r"\(own\), .* the forward cannot be traced: .*control flow; change that, .* in carry", str(caught.value)
+    )
+    with pytest.raises(UnsupportedModuleError, match=r"^0 is a With .* \(own\), .*control flow"):
+        sslth.extract(nn.Sequential(model, nn.Conv2d(3, 1, 1)), x, 8, progress=False)
+    with pytest.raises(UnsupportedModuleError, match=r"^0 is a LayerNorm .*bias\); convolutions, .* in carry_over$"):
+        sslth.extract(nn.Sequential(nn.LayerNorm(5), model), x, 8, progress=False)  # no graph would help it
+    ticket = sslth.extract(net, torch.rand(2, 1, 8, 8), 16, progress=False)
+    with pytest.raises(InvalidInputError, match=r"not the ticket's network: .*\(own\), .*control flow"):
+        ticket.to_module(model)
+
+
+def test_a_scale_has_no_offset_and_no_filters_for_one(net: nn.Module) -> None:
+    x = torch.rand(4, 1, 8, 8)
+    names = ["block.alpha", "block.gate", "block.skip", "last"]
+    ticket = sslth.extract(net, x, 64, low=0.0, progress=False)
+    scales = {kept.layer.name: kept for kept in ticket.layers if kept.layer.wiring.kind == "batch_norm"}
+    assert sorted(scales) == names
+    assert all(kept.constants == () and not kept.layer.wiring.has_bias for kept in scales.values())
+    errors = sslth.certify(ticket, net).kernel_error_per_block
+    assert all("bias" not in errors[name] for name in names)
+    assert ticket.settings["compensation"]["added_bias"] == []
+    refitted = sslth.extract(net, x, 64, low=0.0, calibration=x, progress=False)  # where there is something to fit
+    assert sorted(refitted.settings["compensation"]["added_bias"]) == names
+
+
+@torch.no_grad()
+def test_tickets_in_which_scales_have_offsets_of_zeros_still_serve(net: nn.Module, tmp_path: Path) -> None:
+    x = torch.rand(4, 1, 8, 8)
+    names = ["block.alpha", "block.gate", "block.skip", "last"]
+    sslth.extract(with_scales_as_layers(net, x[:1], (), names), x, 64, low=0.0, progress=False).save(tmp_path / "t")
+    old, new = sslth.Ticket.load(tmp_path / "t"), sslth.extract(net, x, 64, low=0.0, progress=False)
+    assert all(kept.layer.wiring.has_bias for kept in old.layers if kept.layer.name in names)
+    assert torch.allclose(old.to_module(net)(x), new.to_module(net)(x), atol=1e-4)
+    assert fingerprint(old.plain_target(net)) == old.fingerprint != new.fingerprint
+    report = sslth.certify(old, net)
+    assert 0 < report.lower < report.upper < math.inf
+
+
 def test_what_cannot_be_run_is_refused(net: nn.Module) -> None:
-    with pytest.raises(UnsupportedModuleError, match=r"\(last\); .* takes one input, and runs and can be traced"):
+    with pytest.raises(
+        UnsupportedModuleError, match=r"\(last\), .* but the model fails at the example input: .*channels"
+    ):
         sslth.extract(net, torch.rand(2, 3, 8, 8), 16, progress=False)
     with pytest.raises(UnsupportedModuleError, match="last"):
         sslth.extract(net.to("meta"), torch.rand(2, 1, 8, 8), 16, progress=False)

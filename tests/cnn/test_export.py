@@ -198,3 +198,25 @@ def test_what_cannot_be_exported(
     with pytest.raises(InvalidInputError, match=r"extra `export`.*pip install"):
         to_onnx(ticket, tmp_path / "t.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@torch.no_grad()
+def test_what_is_exported_adds_up_without_a_scatter(tmp_path: Path) -> None:
+    """Threads of onnxruntime lose additions of a scatter that has an index twice, now and then."""
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(name)
+    import onnx
+
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.BatchNorm2d(10),
+        nn.Conv2d(10, 20, 3, padding=1, groups=10),
+        nn.ReLU(),
+        nn.ConvTranspose2d(20, 20, 2, stride=2, groups=10),
+        nn.Conv2d(20, 1, 1),
+    ).eval()
+    x = torch.rand(6, 10, 4, 4)
+    ticket = sslth.extract(model, x, 24, progress=False)
+    to_onnx(ticket, tmp_path / "t.onnx")
+    assert not [node.op_type for node in onnx.load(tmp_path / "t.onnx").graph.node if "Scatter" in node.op_type]
+    assert apart(run_onnx(tmp_path / "t.onnx", x), ticket.to_module()(x)) < 1e-5

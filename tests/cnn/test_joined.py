@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 import sslth
 from sslth.cnn.certificates.certify import certify
 from sslth.cnn.certificates.data_certificate import data_certificate
 from sslth.cnn.export import to_onnx
 from sslth.cnn.joined import join_corners, join_rows, joined, shapes_taken, split_rows
+from sslth.cnn.trace import tensors_of
 from sslth.errors import InvalidInputError, TicketFileError
 
 
@@ -155,3 +157,99 @@ def test_corners_may_be_joined_already() -> None:
     whole = np.arange(41.0)
     assert np.array_equal(join_corners(whole, SHAPES, "low"), whole)
     assert join_corners((0.0, -1.0), SHAPES, "low").tolist() == [0.0] * 36 + [-1.0] * 5
+
+
+class Scaled(nn.Module):
+    """The same with a weighted shortcut and two more scales, an argument that may be left out, and nested outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picture, self.inner = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 3, padding=1)
+        self.vector, self.head = nn.Linear(5, 3), nn.Linear(3 * 16, 2)
+        self.shortcut = nn.Parameter(torch.tensor([0.7, -0.4, 1.2]).reshape(3, 1, 1))
+        self.early, self.gate = nn.Parameter(torch.rand(5) + 0.5), nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> dict[str, Any]:
+        seen = torch.relu(self.picture(x))
+        seen = torch.relu(self.inner(seen) + self.shortcut * seen) + self.vector(y * self.early)[:, :, None, None]
+        seen = seen if mask is None else seen * mask
+        return {"head": self.head(seen.flatten(1)), "means": (seen.mean((2, 3)) * torch.exp(self.gate), seen.sum(1))}
+
+
+@torch.no_grad()
+def test_a_network_of_several_inputs_with_scales_of_channels(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x, y = Scaled().eval(), torch.rand(24, 1, 6, 6), torch.rand(24, 5) * 2 - 1
+    wanted = model(x, y)
+    ticket = sslth.extract(model, (x, y), width=600, low=(0.0, -1.0), high=1.0, progress=False)
+    assert ticket.input_shapes == SHAPES
+    scales = [layer["name"] for layer in ticket.summary()["layers"] if layer["kind"] == "batch_norm"]
+    assert sorted(scales) == ["early", "gate", "shortcut"]
+    ticket.save(tmp_path / "t")
+    loaded = sslth.Ticket.load(tmp_path / "t")
+    found, fast, lent = ticket.to_module()(x=x, y=y), ticket.to_module(merged=True)(x, y), loaded.to_module(model)(x, y)
+    for own, ours, merged, read in zip(*map(tensors_of, (wanted, found, fast, lent)), strict=True):
+        assert float((ours - own).norm() / own.norm()) < 0.01
+        assert torch.allclose(ours, merged, atol=1e-4)
+        assert torch.equal(ours, read)
+    report = certify(loaded, model, data=(x, y), starts=8, steps=10)
+    first, second = loaded.inputs_of(report.witness)
+    networks = [loaded.to_module(model, merged=True).double(), copy.deepcopy(model).double()]
+    apart = [
+        float((a - b).abs().max())
+        for a, b in zip(*(tensors_of(network(first, second)) for network in networks), strict=True)
+    ]
+    assert max(apart) == pytest.approx(report.lower, rel=1e-3)
+    assert report.lower <= report.upper < 1.0
+    refitted = sslth.extract(model, (x[:1], y[:1]), 100, low=(0.0, -1.0), calibration=(x, y), progress=False)
+    assert refitted.settings["compensation"]["kernels_not_refitted"] == []
+
+
+@torch.no_grad()
+def test_such_a_network_may_be_joined_before(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x, y = Scaled().eval(), torch.rand(4, 1, 6, 6), torch.rand(4, 5)
+    whole, rows = joined(model, SHAPES), join_rows((x, y), SHAPES, "inputs")
+    low = join_corners((0.0, -1.0), SHAPES, "low")
+    tickets = [
+        sslth.extract(model, (x, y), 50, low=(0.0, -1.0), progress=False),
+        sslth.extract(whole, rows, 50, low=low, progress=False),
+    ]
+    for number, ticket in enumerate(tickets):
+        ticket.save(tmp_path / str(number))
+    assert (tmp_path / "0").read_bytes() == (tmp_path / "1").read_bytes()
+    wanted = tickets[0].to_module()(x, y)["head"]
+    for network in (tickets[1].to_module(), tickets[0].to_module(whole), copy.deepcopy(tickets[1].to_module(whole))):
+        assert shapes_taken(network) == SHAPES
+        assert torch.equal(network(rows)["head"], wanted)
+
+
+def test_graphs_are_joined_and_stay_so_in_copies() -> None:
+    model = nn.Bilinear(2, 3, 1)
+    graph = fx.symbolic_trace(model)
+    x, y = torch.rand(4, 2), torch.rand(4, 3)
+    both = copy.deepcopy(joined(graph, ((2,), (3,))))
+    assert torch.equal(both(torch.cat([x, y], dim=1)), model(x, y))
+    assert shapes_taken(both) == ((2,), (3,))
+    assert shapes_taken(graph) is None
+    assert torch.equal(graph(x, y), model(x, y))
+    with pytest.raises(InvalidInputError, match="takes 2 inputs, but example_input holds 3"):
+        joined(graph, ((2,), (3,), (4,)))
+
+
+def test_inputs_that_a_forward_takes_without_names() -> None:
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(2, 3), nn.Linear(4, 3)])
+            self.shares = nn.ParameterList([torch.rand(3), torch.rand(3)])
+
+        def forward(self, *parts: Tensor) -> list[Tensor]:
+            made = [layer(part) for layer, part in zip(self.layers, parts, strict=True)]
+            return [made[0] * self.shares[0] + made[1] * self.shares[1], made[0]]
+
+    inputs = torch.rand(3, 2), torch.rand(3, 4)
+    ticket = sslth.extract(Sum(), inputs, 500, progress=False)
+    assert list(ticket.widths) == ["layers.0", "layers.1", "shares.0", "shares.1"]
+    for ours, own in zip(ticket.to_module()(*inputs), ticket.seen(ticket.model)(torch.cat(inputs, 1)), strict=True):
+        assert torch.allclose(ours, own, atol=1e-3)

@@ -126,7 +126,7 @@ def layer_models(
     models = []
     for plan in plans:
         layer, wiring, name = plan.layer, plan.layer.wiring, plan.layer.name
-        extended = with_constants(plan).layer if ready.compensate else layer
+        extended = with_constants(plan, refitted=ready.chunks is not None).layer if ready.compensate else layer
         norms, bias_norm = lengths_of_blocks(name, ready.modules[name], ready.origin)
         signs = 1 if layer.nonnegative else 2
         has_taps = bool(extended.tap_constants) and ready.max_kept is None
