@@ -19,6 +19,7 @@ __all__ = ["FloatArray", "Instance"]
 FloatArray = npt.NDArray[np.float64]
 
 _LARGEST_EXACT_INTEGER = 2**53
+_ENTRIES_AT_ONCE = 1 << 15  # which stay in the cache
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -78,11 +79,14 @@ class Instance:
             raise InvalidInputError(f"target has shape {goal.shape}; it must be a vector of {rows.shape[1]} entries")
         if goal.shape[0] != rows.shape[1]:
             raise InvalidInputError(f"target has {goal.shape[0]} entries but samples have {rows.shape[1]} columns")
-        _check_finite(rows, "samples")
-        _check_finite(goal, "target")
-        with np.errstate(over="ignore"):
-            reach = np.abs(rows).sum(axis=0) + np.abs(goal)
+        reach = np.abs(goal)
+        size = max(1, _ENTRIES_AT_ONCE // rows.shape[1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, rows.shape[0], size):
+                reach += np.abs(rows[start : start + size]).sum(axis=0)
         if not np.isfinite(reach).all():
+            _check_finite(rows, "samples")
+            _check_finite(goal, "target")
             column = int(np.flatnonzero(~np.isfinite(reach))[0])
             raise InvalidInputError(f"the sums of column {column} overflow float64; scale samples and target down")
         rows.flags.writeable = False

@@ -23,6 +23,7 @@ from sslth.subset_sum.solvers.sign_pursuit import (
 
 __all__ = ["SignBeam", "TailProblem", "beam_signs"]
 
+_SQUARES_AT_ONCE = 1 << 15  # which stay in the cache
 _ENTRIES_A_CHUNK = 8_000_000  # child entries between two looks at the clock: about 10 ms
 
 
@@ -53,11 +54,13 @@ class TailProblem:
     @classmethod
     def of(cls, front: Front, count_step: float = 0.0) -> TailProblem:
         """The tail of a front; one row too many or too few weighs `count_step` units where a number is wanted."""
-        rows = 0.5 * front.rows[front.tail]
+        rows = front.rows[front.tail]  # a copy, changed in place: fresh memory costs as much as the arithmetic
+        rows *= 0.5
         unit = float(np.sqrt(np.mean(rows**2))) if rows.size else 0.0
         residual = front.residual + (2.0 * front.share - 1.0) * rows.sum(axis=0)  # as if undecided rows counted 1/2
         if unit > 0.0:
-            rows, residual = rows / unit, residual / unit
+            rows /= unit
+            residual = residual / unit
         if front.wanted is None:
             return cls(rows, residual, unit, False, None)
         m = rows.shape[0]
@@ -73,8 +76,13 @@ class TailProblem:
     @cached_property
     def weights(self) -> FloatArray:
         """The mean square of each row, without the last column where that counts; float64[m]."""
-        plain = self.rows[:, : self.rows.shape[1] - 1] if self.counted else self.rows
-        return np.asarray((plain**2).mean(axis=1))
+        m, d = self.rows.shape
+        plain = self.rows[:, : d - 1] if self.counted else self.rows
+        weights = np.empty(m)
+        size = max(1, _SQUARES_AT_ONCE // d)
+        for start in range(0, m, size):
+            (plain[start : start + size] ** 2).mean(axis=1, out=weights[start : start + size])
+        return weights
 
     def error(self, signs: BoolArray, norm: Norm) -> float:
         """The norm of the residual in units; inf for a wrong number of + signs."""
