@@ -222,7 +222,7 @@ def _last_solver(d: int, m: int, n: int) -> Solver:
         rounds, beam = _LONG_RUN
     else:
         rounds, beam = _SHORT_RUN if n >= 16 * d else _HASTY_RUN
-    return MessagePassing(restarts=1, rounds=rounds, beam=beam)
+    return MessagePassing(restarts=1, rounds=rounds, beam=beam, early_beam=rounds >= _SHORT_RUN[0])
 
 
 def _decide_in_tiles(

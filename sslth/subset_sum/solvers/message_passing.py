@@ -62,6 +62,8 @@ class MessagePassing:
         How many runs; None for as many as fill a second for small tails, and some five seconds for large ones.
     front : (float, float)
         Where the freezing front starts and ends, in root mean square lengths.
+    early_beam : bool
+        Whether a beam is tried at three fifths of a run. Short runs have most rows open by then, and do as well without.
 
     Notes
     -----
@@ -84,6 +86,7 @@ class MessagePassing:
     beam: int = 32
     restarts: int | None = None
     front: tuple[float, float] = (1.7, 0.1)
+    early_beam: bool = True
     name: str = "message_passing"
 
     def __call__(self, instance: Instance, limits: Limits) -> Outcome:
@@ -184,7 +187,7 @@ class _Runs:
         chunk = max(1, _ENTRIES_A_CHUNK // self.rows.size)
         found = np.zeros(self.m, dtype=np.bool_)
         done, over, error = 0, False, np.inf
-        beam_at = int(0.6 * rounds)
+        beam_at = int(0.6 * rounds) if self.settings.early_beam else rounds
         while not over:
             left = self.limits.work_left(self.front.work)
             now = chunk if left is None else max(1, min(chunk, left // self.m))
