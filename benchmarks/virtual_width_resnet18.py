@@ -6,7 +6,7 @@ benchmarks.virtual_width --parts networks`; without a file it is made first, whi
 
 The weights are as torch draws them for training (there is no trained ResNet-18 without a download), and batch norm has
 the statistics of crops from the two photographs that scikit-learn brings, scaled to [0, 1]. The error is that of the
-merged ticket's centred outputs on other crops.
+merged ticket's outputs on other crops, with each class's mean over the crops taken away from both, and with neither.
 """
 
 from __future__ import annotations
@@ -70,11 +70,12 @@ def measured(wish: float, size: int, out: Path, prediction: Path | None) -> dict
     ticket.save(out / "ticket.safetensors")
     with torch.no_grad():
         truth, answer = model(held_out).double(), ticket.to_module(merged=True)(held_out).double()
-    centred = truth - truth.mean(dim=0)
+    off, centred = answer - truth, truth - truth.mean(dim=0)
     return {
         "size": size,
         "wish": wish,
-        "logit_error": float((answer - truth).norm() / centred.norm()),
+        "logit_error": float((off - off.mean(dim=0)).norm() / centred.norm()),
+        "uncentred_error": float(off.norm() / truth.norm()),
         "same_class": float((answer.argmax(1) == truth.argmax(1)).double().mean()),
         "images": len(held_out),
         "classes_seen": len(set(truth.argmax(1).tolist())),

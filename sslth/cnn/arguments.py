@@ -50,7 +50,9 @@ def checked_example(example_input: Any) -> Tensor:
             f"example_input has shape {tuple(example_input.shape)}; it must be a batch of at least one input"
         )
     if not example_input.is_floating_point() or not bool(torch.isfinite(example_input).all()):
-        raise InvalidInputError("example_input must hold finite real numbers")
+        raise InvalidInputError(
+            "example_input must hold finite real numbers; what looks up whole numbers can convert them in its forward"
+        )
     return example_input.detach()
 
 

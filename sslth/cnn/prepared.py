@@ -27,7 +27,7 @@ from sslth.cnn.channel_scales import with_scales_as_layers
 from sslth.cnn.compensation import FittedLayer
 from sslth.cnn.fit import BlockFinder, fit_to_data, fit_to_means, fit_to_weights
 from sslth.cnn.joined import Shapes, corners_of, input_shapes, join_batches, join_rows, joined, shapes_taken, taken_by
-from sslth.cnn.layers import Weighted, Wiring, find_layers, fingerprint, wiring_of
+from sslth.cnn.layers import Weighted, Wiring, find_layers, fingerprint, is_carried, refusal, wiring_of
 from sslth.cnn.plain import find_folds, plain_network
 from sslth.cnn.plan import LayerPlan, Searcher, plan_layer
 from sslth.cnn.progress import Progress
@@ -185,6 +185,9 @@ def prepare(
         raise InvalidInputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
     carried = checked_names(carry_over)
     shapes = input_shapes(example_input)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and not is_carried(name, carried):
+            raise refusal(name, module, ["weight"])  # before the whole numbers that it takes are refused as inputs
     inputs = checked_example(example_input if shapes is None else join_rows(example_input, shapes, "example_input"))
     shapes = shapes or shapes_taken(model)
     box = as_box(*corners_of(low, high, shapes), tuple(inputs.shape[1:]))

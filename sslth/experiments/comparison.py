@@ -51,18 +51,22 @@ def compare(model: nn.Module, ticket: Ticket, inputs: Tensor, labels: Tensor | N
     target = copy.deepcopy(model).cpu().eval()
     own = inputs.to(next(target.parameters()).dtype)
     deployed = inputs.to(torch.float64 if own.dtype == torch.float64 else torch.float32)
-    target_classes, ticket_classes = _classes(outputs_of(target, own)), _classes(outputs_of(pruned, deployed))
+    classes = None
+    if _gives_classes(target, own):
+        classes = [outputs_of(network, x).argmax(dim=1) for network, x in ((target, own), (pruned, deployed))]
+    elif labels is not None:
+        raise InvalidInputError("labels were given, but the network's output is not one list of numbers; leave them out")
     target_outputs = outputs_of(target.double(), inputs.double())
     difference = outputs_of(pruned.double(), inputs.double()) - target_outputs
     size = float(target_outputs.norm())
     accuracies: list[float | None] = [None, None]
     agreement = None
-    if target_classes is not None and ticket_classes is not None:
-        agreement = float((target_classes == ticket_classes).double().mean())
+    if classes is not None:
+        agreement = float((classes[0] == classes[1]).double().mean())
         if labels is not None:
-            if labels.shape != target_classes.shape:
+            if labels.shape != classes[0].shape:
                 raise InvalidInputError(f"{len(inputs)} inputs need as many labels, not shape {tuple(labels.shape)}")
-            accuracies = [float((found == labels).double().mean()) for found in (target_classes, ticket_classes)]
+            accuracies = [float((found == labels).double().mean()) for found in classes]
     return Comparison(
         target_accuracy=accuracies[0],
         ticket_accuracy=accuracies[1],
@@ -85,5 +89,10 @@ def outputs_of(network: nn.Module, inputs: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def _classes(outputs: Tensor) -> Tensor | None:
-    return outputs.argmax(dim=1) if outputs.shape[1] > 1 else None
+def _gives_classes(network: nn.Module, inputs: Tensor) -> bool:
+    """Whether its only output is one list of numbers, whose largest is a class: not so with several heads, or maps."""
+    with torch.no_grad():
+        tensors = tensors_of(network(inputs[:1].clone()))
+    if tensors is None or len(tensors) != 1 or tensors[0].dim() < 2:
+        return False
+    return tensors[0].shape[1] > 1 and tensors[0].shape[2:].numel() == 1

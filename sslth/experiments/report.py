@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, Undefined
 from markupsafe import Markup
 
 from sslth.experiments.forms import FORMS
+from sslth.experiments.what_stays import words_for
 from sslth.subset_sum.files import write_atomically
 
 __all__ = ["render_report", "write_report"]
@@ -68,7 +69,7 @@ def render_report(
     environment = Environment(
         loader=PackageLoader("sslth.experiments"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    filters = (number, whole, percent, size, short_size, box, seconds, milliseconds, picture)
+    filters = (number, whole, percent, size, short_size, box, seconds, milliseconds, picture, words_for)
     environment.filters.update({function.__name__: function for function in filters})
     return environment.get_template("report.html.j2").render(
         summary=summary,

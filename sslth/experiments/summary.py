@@ -18,6 +18,7 @@ from sslth.cnn.ticket_file import ticket_size
 from sslth.experiments.comparison import Comparison
 from sslth.experiments.deployed_size import deployed_table
 from sslth.experiments.planned import planned_lines
+from sslth.experiments.what_stays import words_for
 
 __all__ = ["summary_of", "summary_table"]
 
@@ -30,6 +31,7 @@ def summary_of(
     comparison: Comparison,
     *,
     settings: Mapping[str, Any],
+    stays: list[str],
     deployed: dict[str, Any],
     planned: dict[str, Any] | None,
     target_bytes: int,
@@ -70,6 +72,7 @@ def summary_of(
         "low": _ends(ticket.low),
         "high": _ends(ticket.high),
         "carried_over": list(ticket.carry_over),
+        "stays": stays,
         "source": ticket.source,
         "evaluated_on": evaluated_on,
         "command": command,
@@ -106,6 +109,7 @@ def summary_table(summary: dict[str, Any]) -> str:
         **({} if summary["plan"] is None else planned_lines(summary["plan"])),
         "ticket file": f"{summary['ticket_bytes']:,} bytes",
         **({"CARRIED OVER": f"{carried}: the target's own weights, not random ones"} if carried else {}),
+        **({"taken as they are": words_for(summary["stays"])} if summary["stays"] else {}),
         "seconds": ", ".join(f"{stage} {spent:.1f}" for stage, spent in summary["seconds"].items()),
     }
     text = "\n".join(f"{name:26s} {value}" for name, value in lines.items())
