@@ -49,8 +49,9 @@ def run_certify_job(
     -------
     dict
         `upper` (None where nothing is proved, with `upper_reason`), `lower`, `upper_over_lower`, `upper_per_output`,
-        `kernel_error`, `float32_error` (None where none is known), `same_target`, `low` and `high` (the least and the
-        largest entry of that corner), `carried_over`, `seconds`, and `files`.
+        `kernel_error` (None where the target's kernel is zero and the ticket's is not), `float32_error` (None where
+        none is known), `same_target`, `low` and `high` (the least and the largest entry of that corner),
+        `carried_over`, `seconds`, and `files`.
 
     Raises
     ------
@@ -81,10 +82,13 @@ def certificate_table(summary: dict[str, Any]) -> str:
     """The certificate in a few lines."""
     upper, ratio = summary["upper"], summary["upper_over_lower"]
     known = summary["float32_error"]
+    errors = [error for error in summary["kernel_error"].values() if error is not None]
+    zero = len(errors) < len(summary["kernel_error"])
     lines = {
         "proved upper bound": f"none: {summary['upper_reason']}" if upper is None else f"{upper:.3e}",
         "attained": f"{summary['lower']:.3e}",
-        "largest kernel error": f"{max(summary['kernel_error'].values(), default=0.0):.2e}",
+        "largest kernel error": f"{max(errors, default=0.0):.2e}"
+        + (", and some of kernels that are zero" if zero else ""),
         "float32 evaluation": "no bound known" if known is None else f"off by at most {known:.1e}, not included",
         "the model": "the ticket's target" if summary["same_target"] else "NOT the ticket's target: other weights",
         "seconds": f"{summary['seconds']:.1f}",
@@ -107,7 +111,7 @@ def _described(report: Report, ticket: Ticket) -> dict[str, Any]:
         "lower": report.lower,
         "upper_over_lower": report.upper / report.lower if proved and report.lower > 0 else None,
         "upper_per_output": [values.tolist() for values in uppers] if proved else None,
-        "kernel_error": report.kernel_error,
+        "kernel_error": {name: e if math.isfinite(e) else None for name, e in report.kernel_error.items()},
         "float32_error": report.float32_error if math.isfinite(report.float32_error) else None,
         "same_target": report.same_target,
         "low": [float(report.low.min()), float(report.low.max())],

@@ -55,7 +55,7 @@ def compare(model: nn.Module, ticket: Ticket, inputs: Tensor, labels: Tensor | N
     if _gives_classes(target, own):
         classes = [outputs_of(network, x).argmax(dim=1) for network, x in ((target, own), (pruned, deployed))]
     elif labels is not None:
-        raise InvalidInputError("labels were given, but the network's output is not one list of numbers; leave them out")
+        raise InvalidInputError("labels were given, but the network does not give one list of numbers; leave them out")
     target_outputs = outputs_of(target.double(), inputs.double())
     difference = outputs_of(pruned.double(), inputs.double()) - target_outputs
     size = float(target_outputs.norm())

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from sslth.errors import InvalidInputError
 from sslth.experiments.figure_style import DIVERGING, Destination, saved, styled
 
-__all__ = ["draw_kept_filters", "draw_kernel_comparison"]
+__all__ = ["as_tile", "draw_kept_filters", "draw_kernel_comparison"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -22,6 +22,25 @@ _MOST_CHANNELS = 16
 _ENTRY = 8  # pixels of the picture for one entry of a kernel
 _GAP = 4  # pixels of the picture between two tiles
 _WIDEST_PANEL, _HIGHEST_PANEL, _LARGEST_TILE = 8.4, 5.0, 0.75  # inches
+_LONG = 32  # taps of a one-dimensional window that are drawn as one line
+
+
+def as_tile(window: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of the tile that shows a window of one to three axes.
+
+    A short line stays one, a long one is broken into lines of equal length where it can be; the planes of a volume come
+    one below the other.
+
+    Examples
+    --------
+    >>> [as_tile(window) for window in [(3, 5), (7,), (512,), (2, 3, 4)]]
+    [(3, 5), (1, 7), (16, 32), (6, 4)]
+    """
+    if len(window) == 1:
+        (taps,) = window
+        lines = 1 if taps <= _LONG else max(n for n in range(1, math.isqrt(taps) + 1) if taps % n == 0)
+        return lines, taps // lines
+    return math.prod(window[:-1]), window[-1]
 
 
 @styled

@@ -25,7 +25,7 @@ from sslth.experiments.deployed_size import deployed_sizes
 from sslth.experiments.error_vs_width import error_vs_width
 from sslth.experiments.figure_style import figure_to_png
 from sslth.experiments.figures import draw_error_vs_width, draw_layer_errors
-from sslth.experiments.kernel_figures import draw_kept_filters, draw_kernel_comparison
+from sslth.experiments.kernel_figures import as_tile, draw_kept_filters, draw_kernel_comparison
 from sslth.experiments.planned import planned_and_reached
 from sslth.experiments.report import write_report
 from sslth.experiments.store import Store
@@ -178,8 +178,9 @@ def _draw(model: nn.Module, ticket: Ticket, certificate: Report) -> dict[str, by
     largest = np.sort(
         np.argsort(-scales, kind="stable")[:_DRAWN]
     )  # of a wide block there are too many to draw them all
-    rows = block.rows(filters[largest], scales[largest]).reshape(-1, wiring.outputs_per_group, *wiring.kernel_size)
-    target = np.array(wiring.block(weight, channel))
+    shape = (wiring.outputs_per_group, *as_tile(wiring.kernel_size))
+    rows = block.rows(filters[largest], scales[largest]).reshape(-1, *shape)
+    target = np.array(wiring.block(weight, channel)).reshape(shape)
     total = int((block.scales() > 0).sum())
     where = f"{name}, input channel {channel}"
     approximation = block.total(filters).reshape(target.shape) / kept.layer.gain

@@ -42,8 +42,9 @@ def summary_of(
     """Everything that a main job reached, ready for JSON.
 
     `low` and `high` are numbers, or [least, largest] entry of an array; errors are absolute unless they are called
-    relative.
+    relative. A kernel error is None where the target's kernel is zero and the ticket's, refitted on data, is not.
     """
+    kernel_error = {name: error if math.isfinite(error) else None for name, error in certificate.kernel_error.items()}
     return {
         "target_accuracy": comparison.target_accuracy,
         "ticket_accuracy": comparison.ticket_accuracy,
@@ -56,7 +57,7 @@ def summary_of(
         "attained_lower": certificate.lower,
         "loose": certificate.loose,
         "float32_error": certificate.float32_error if math.isfinite(certificate.float32_error) else None,
-        "kernel_error": certificate.kernel_error,
+        "kernel_error": kernel_error,
         "gain": {kept.layer.name: kept.layer.gain for kept in ticket.layers},
         "width": ticket.width,
         "narrowest": min(ticket.widths.values()),
@@ -77,9 +78,7 @@ def summary_of(
         "evaluated_on": evaluated_on,
         "command": command,
         "settings": dict(settings),
-        "layers": [
-            {**layer, "kernel_error": certificate.kernel_error[layer["name"]]} for layer in ticket.summary()["layers"]
-        ],
+        "layers": [{**layer, "kernel_error": kernel_error[layer["name"]]} for layer in ticket.summary()["layers"]],
     }
 
 

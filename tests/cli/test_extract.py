@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -169,6 +170,66 @@ def test_a_network_may_come_from_a_file(form: str, tmp_path: Path, monkeypatch: 
             if name not in sys.modules or before is not sys.modules[name]:
                 sys.modules.pop(name, None)
     assert (tmp_path / "t" / "ticket.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("name", "shape"), [("line", "2,12"), ("volume", "2,4,4,4"), ("up", "2,5")])
+def test_windows_of_one_and_three_axes_are_drawn_too(
+    name: str, shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The convolution has the largest kernel error by far, so that it is the one whose filters are shown."""
+    (tmp_path / "windowed.py").write_text(
+        "from torch import nn\n"
+        "def line():\n"
+        "    return nn.Sequential(nn.Conv1d(2, 4, 5, padding=2), nn.PReLU(4))\n"
+        "def volume():\n"
+        "    return nn.Sequential(nn.Conv3d(2, 3, 2), nn.ReLU())\n"
+        "def up():\n"
+        "    return nn.Sequential(nn.ConvTranspose1d(2, 4, 3, stride=2), nn.ReLU())\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    torch.save(getattr(build_from(tmp_path / "windowed.py"), name)().state_dict(), "weights.pt")
+    arguments = ["extract", "weights.pt", "--arch", f"windowed.py:{name}", "--input-shape", shape, "--width", "32"]
+    assert main([*arguments, "--out", "out", "--quiet"]) == 0
+    assert {"kept_filters.png", "kernels.png"} <= {path.name for path in Path("out").iterdir()}
+    summary = json.loads(Path("out/summary.json").read_text())
+    assert summary["agreement"] is None  # a map of numbers has no class
+    assert summary["stays"] == (["1.weight"] if name == "line" else [])
+    assert ("(slopes of activations, buffers): 1.weight." in Path("out/report.html").read_text()) is (name == "line")
+
+
+def test_a_pruned_target_may_be_refitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of zeros has no relative error: refitted on inputs that go together, the ticket's is not zero."""
+    (tmp_path / "thinned.py").write_text(
+        "import torch\n"
+        "def build():\n"
+        "    return torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    network = build_from(tmp_path / "thinned.py").build()  # type: ignore[attr-defined]
+    with torch.no_grad():
+        network[2].weight[:, 1] = 0
+    torch.save(network.state_dict(), "weights.pt")
+    rng = np.random.default_rng(0)
+    np.save("x.npy", (rng.random((200, 1)) + 0.1 * rng.random((200, 6))) / 1.1)
+    arguments = ["--arch", "thinned.py:build", "--input-shape", "6", "--low", "0", "--width", "64", "--out", "out"]
+    assert main(["extract", "weights.pt", *arguments, "--calibration", "x.npy", "--quiet"]) == 0
+    summary = json.loads(Path("out/summary.json").read_text())
+    assert summary["kernel_error"]["2"] is None
+    assert summary["kernel_error"]["0"] > 0
+    ticket = ["out/ticket.safetensors", "weights.pt", "--arch", "thinned.py:build"]
+    assert main(["certify", *ticket, "--out", "proof"]) == 0
+    assert json.loads(Path("proof/certificate.json").read_text())["kernel_error"]["2"] is None
+
+
+def build_from(path: Path) -> object:
+    """The module in a file, without a place among the others."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_plot_draws_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,6 +153,7 @@ def infinite_bias() -> nn.Module:
         ),
         (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)), UnsupportedModuleError, "1 is a GroupNorm"),
         (lambda: nn.Sequential(nn.LSTM(8, 2)), UnsupportedModuleError, "0 is a LSTM"),
+        (lambda: nn.Sequential(nn.Embedding(8, 2)), UnsupportedModuleError, "0 is a Embedding with weights"),
         (lambda: nn.LayerNorm(8), UnsupportedModuleError, "the model itself is a LayerNorm"),
         (lambda: nn.Sequential(nn.LazyConv2d(2, 3)), UnsupportedModuleError, "LazyConv2d"),
         (
