@@ -66,7 +66,8 @@ class PrunedPair(nn.Module):
     channels : int64[k]
     scales : float32[k], v_t
     kernels : float32[k, c_out / groups, *kernel_size], U[:, t]
-    constant_scales : float32[m] and constant_kernels : float32[m, c_out], the filters that read the constant 1
+    constant_scales : float32[m] and constant_kernels : float32[m, c_out], the filters that read the constant 1; where
+        there are none, ordinary attributes: `torch.export.save` cannot write buffers without entries
     """
 
     channels: Tensor
@@ -93,8 +94,12 @@ class PrunedPair(nn.Module):
         self.register_buffer("channels", channels)
         self.register_buffer("scales", scales)
         self.register_buffer("kernels", kernels)
-        self.register_buffer("constant_scales", constant_scales)
-        self.register_buffer("constant_kernels", constant_kernels)
+        self._has_constants = constant_scales.numel() > 0
+        for name, values in (("constant_scales", constant_scales), ("constant_kernels", constant_kernels)):
+            if self._has_constants:
+                self.register_buffer(name, values)
+            else:
+                setattr(self, name, values)
         bounds = [group * wiring.inputs_per_group for group in range(wiring.groups + 1)]
         self._group_starts = torch.searchsorted(channels, torch.tensor(bounds)).tolist()
 
@@ -107,7 +112,7 @@ class PrunedPair(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """The layer's output; the input as the target's layer takes it, under the same name."""
         x = input
-        bias = (torch.relu(self.constant_scales)[:, None] * self.constant_kernels).sum(dim=0) / self.gain
+        bias = self._bias(x)
         if self.wiring.kind == "linear":
             return self._linear(x) / self.gain + bias
         if self.wiring.kind == "batch_norm":
@@ -119,6 +124,11 @@ class PrunedPair(nn.Module):
             out = out + self.constant_channel(batched)
         out = out / self.gain + column(bias, rank)
         return out if x.dim() == rank + 2 else out[0]
+
+    def _bias(self, x: Tensor) -> Tensor:
+        if not self._has_constants:
+            return x.new_zeros(self.wiring.out_channels)
+        return (torch.relu(self.constant_scales)[:, None] * self.constant_kernels).sum(dim=0) / self.gain
 
     def _linear(self, x: Tensor) -> Tensor:
         out = x.new_zeros((*x.shape[:-1], self.wiring.out_channels))

@@ -220,3 +220,14 @@ def test_what_is_exported_adds_up_without_a_scatter(tmp_path: Path) -> None:
     to_onnx(ticket, tmp_path / "t.onnx")
     assert not [node.op_type for node in onnx.load(tmp_path / "t.onnx").graph.node if "Scatter" in node.op_type]
     assert apart(run_onnx(tmp_path / "t.onnx", x), ticket.to_module()(x)) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:No complete tensor found in the group")  # torch's own, of weights that share memory
+def test_layers_without_a_bias_are_saved(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(108, 2)).eval()
+    inputs = torch.rand(2, 1, 8, 8)
+    module = sslth.extract(network, inputs, 48, seed=1, low=0.0, high=1.0, compensate=False).to_module(network)
+    torch.export.save(torch.export.export(module, (inputs,)), tmp_path / "module.pt2")
+    again = torch.export.load(tmp_path / "module.pt2").module()
+    assert torch.equal(again(inputs), module(inputs))

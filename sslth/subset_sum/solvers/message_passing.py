@@ -63,7 +63,7 @@ class MessagePassing:
     front : (float, float)
         Where the freezing front starts and ends, in root mean square lengths.
     early_beam : bool
-        Whether a beam is tried at three fifths of a run. Short runs have most rows open by then, and do as well without.
+        Whether a beam is tried at three fifths of a run. Short runs have most rows open by then and need none.
 
     Notes
     -----
