@@ -91,7 +91,7 @@ class Block:
     def tiles(self, filters: Numbers) -> Iterator[tuple[Scales, Scales]]:
         """v_t and U[:, t], float32[k, d], of the given filters in turn, as many as a cache holds.
 
-        Both are overwritten by the next ones. A row times its v_t is exact in float64.
+        Rows are overwritten by the next ones. A row times its v_t is exact in float64.
         """
         size = max(1, _TILE_ENTRIES // self.d)
         room = np.empty((size, self.d), np.float32)

@@ -127,7 +127,7 @@ class _Runs:
         self.rows = np.zeros(padded, dtype=np.float32)
         self.rows[: self.m, : self.d] = self.problem.rows
         self.columns = np.empty(padded[::-1], dtype=np.float32)
-        for start in range(0, padded[0], _TRANSPOSED_AT_ONCE):  # a third of the time of a transpose at once
+        for start in range(0, padded[0], _TRANSPOSED_AT_ONCE):  # half the time of a transpose at once
             part = slice(start, start + _TRANSPOSED_AT_ONCE)
             self.columns[:, part] = self.rows[part].T
         self.weights = np.zeros(padded[0], dtype=np.float32)
