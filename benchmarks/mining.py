@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslth.data.splits import Examples
-from sslth.mining.kept import holding_zeros
+from sslth.mining.kept import trained_under
 from sslth.mining.masks import Mask
 from sslth.mining.methods.edge_popup import EdgePopup, PopupSearch
 from sslth.mining.methods.gem_miner import GemMiner, GemSearch
@@ -124,8 +124,8 @@ def dense(network: nn.Module, feed: Feed, training: Training) -> Step:
 
 def masked(network: nn.Module, feed: Feed, training: Training) -> Step:
     """A step of finetuning under a mask."""
-    hooks = holding_zeros(masked_slots(network, Scope()), some_mask(network), training)
-    return training_step(network, list(network.parameters()), feed, training, hooks)
+    parameters, hooks = trained_under(network, masked_slots(network, Scope()), some_mask(network), training)
+    return training_step(network, parameters, feed, training, hooks)
 
 
 def parametrized(network: nn.Module, feed: Feed, training: Training) -> Step:

@@ -17,7 +17,7 @@ from sslth.subset_sum.files import write_bytes
 
 __all__ = ["Checkpoints"]
 
-_FORM = "sslth-mining-checkpoint"
+_FORM = "sslth-mining-checkpoint-2"  # 2: optimizers train vectors of what is kept
 
 
 class Checkpoints:

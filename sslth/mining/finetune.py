@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sslth.data.splits import Examples, Splits
-from sslth.mining.kept import holding_zeros
+from sslth.mining.kept import trained_under
 from sslth.mining.masks import Mask
 from sslth.mining.parametrized import masked, slots_of
 from sslth.mining.training import Loop, Training, accuracy, train
@@ -41,8 +41,7 @@ def finetune(
     network = copy.deepcopy(template)
     network.load_state_dict(dict(start))
     network.to(device)
-    hooks = holding_zeros(slots_of(network, mask), mask, training)
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    parameters, hooks = trained_under(network, slots_of(network, mask), mask, training)
     history = train(
         network,
         parameters,

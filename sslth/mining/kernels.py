@@ -9,26 +9,38 @@ from sslth.subset_sum.kernels.jit import njit
 __all__ = ["follow_rounding", "follow_top_k", "passed_on"]
 
 
+_CHANGES = np.uint64(0x7F7F7F7F7F7F7F7F)  # of eight marks, without their highest bits
+
+
 @njit
 def _marked(marks, words, places):
-    """Write where `marks` are not 0 into `places`, in order, and return how many: few, so eight are skipped at once."""
+    """Write where `marks`, less their highest bit, are not 0 into `places`, in order, and return how many.
+
+    They are few: 64 are skipped at once.
+    """
     m = 0
-    for word in range(len(words)):
-        if words[word]:
-            for i in range(8 * word, 8 * word + 8):
-                places[m] = i
-                m += marks[i] != 0
+    for block in range(0, len(words), 8):
+        some = words[block]
+        for word in range(block + 1, block + 8):
+            some |= words[word]
+        if some & _CHANGES:
+            for word in range(block, block + 8):
+                if words[word] & _CHANGES:
+                    for i in range(8 * word, 8 * word + 8):
+                        places[m] = i
+                        m += (marks[i] & 127) != 0
     return m
 
 
 @njit
 def _mark_band(scores, low, high, absolute, sides, marks):
-    """Compare sides: 0 below the band, 1 in it, and for every NaN, 2 above."""
+    """Compare sides: 0 below the band, 1 in it, and for every NaN, 2 above; if `absolute`, 128 more below 0."""
     # one loop each: with the choice inside, it is not compiled into vector instructions
     if absolute:
         for i in range(len(scores)):
-            at_least = np.uint8(not abs(scores[i]) < low)  # true of a NaN
-            marks[i] = np.uint8(at_least + np.uint8(abs(scores[i]) > high)) ^ sides[i]
+            value = abs(scores[i])
+            side = np.uint8(not value < low) + np.uint8(value > high)  # the first is true of a NaN
+            marks[i] = np.uint8(side + (np.uint8(128) if scores[i] < 0 else np.uint8(0))) ^ sides[i]
     else:
         for i in range(len(scores)):
             at_least = np.uint8(not scores[i] < low)
@@ -81,12 +93,12 @@ def follow_rounding(scores, alive, sides, marks, words, places, kept, weight, ga
         Updated; a NaN stays one, and is not kept.
     alive : bool[n]
     sides : uint8[n]
-        2 where `kept` is 1 at present, 0 elsewhere; updated.
-    marks : uint8[8 * ceil(n / 8)]
-        Overwritten; 0 from n on.
-    words : uint64[ceil(n / 8)]
+        2 where `kept` is 1 at present, 0 elsewhere, updated; the highest bit may be anything, and stays.
+    marks : uint8[64 * ceil(n / 64)]
+        Overwritten, 0 from n on; the highest bit is that of `sides`.
+    words : uint64[8 * ceil(n / 64)]
         `marks` again, as words.
-    places : int64[8 * ceil(n / 8) + 1]
+    places : int64[len(marks) + 1]
         Overwritten.
     kept, weight, gated : float[n]
         `kept`, and weight * kept, which is `gated`, are updated.
@@ -94,7 +106,7 @@ def follow_rounding(scores, alive, sides, marks, words, places, kept, weight, ga
     _mark_rounded(scores, alive, sides, marks)
     for i in places[: _marked(marks, words, places)]:
         sides[i] ^= 2
-        kept[i] = sides[i] // 2
+        kept[i] = (sides[i] & 2) // 2
         gated[i] = weight[i] * kept[i]
 
 
@@ -123,7 +135,7 @@ def follow_top_k(scores, low, high, absolute, band, sides, marks, words, places,
     wanted, inside = 0, 0
     for i in places[:m]:
         value = abs(scores[i]) if absolute else scores[i]
-        wanted += sides[i] == 2
+        wanted += (sides[i] & 2) // 2
         if value > high:
             wanted -= 1
         elif not value < low:
@@ -143,7 +155,7 @@ def follow_top_k(scores, low, high, absolute, band, sides, marks, words, places,
         if value == threshold:
             keep = wanted > 0
             wanted -= 1
-        if keep != (sides[i] == 2):
+        if keep != ((sides[i] & 2) != 0):
             sides[i] ^= 2
             kept[i] = keep
             gated[i] = weight[i] * kept[i]
@@ -151,24 +163,38 @@ def follow_top_k(scores, low, high, absolute, band, sides, marks, words, places,
 
 
 @njit
-def passed_on(arrived, weight, scores, absolute, pull, gradient):
-    """Write the gradient of scores: arrived * weight, times the sign of the score if `absolute`, plus pull * score.
+def passed_on(arrived, weight, turned, scores, pull, gradient):
+    """Write the gradient of scores: arrived * weight, with the other sign where `turned`, plus pull * score.
 
     Rounded after every operation, as operations on whole tensors are.
 
     Parameters
     ----------
-    arrived, weight, scores : float[n]
+    arrived, scores : float[n]
+    weight : float[n] or float[1]
+        One is that of all.
+    turned : uint8[n or more]
+        The highest bit counts.
     pull : float
-        Of their type.
+        Of their type. At 0 the scores are not read.
     gradient : float[n]
         Overwritten.
     """
-    if absolute:
-        for i in range(len(scores)):
+    # one loop each, as in `_mark_band`; what memory brings in decides the time
+    n = len(gradient)
+    if len(weight) < n and pull == 0:
+        for i in range(n):
+            product = arrived[i] * weight[0]
+            gradient[i] = -product if turned[i] & 128 else product
+    elif len(weight) < n:
+        for i in range(n):
+            product = arrived[i] * weight[0]
+            gradient[i] = (-product if turned[i] & 128 else product) + pull * scores[i]
+    elif pull == 0:
+        for i in range(n):
             product = arrived[i] * weight[i]
-            signed = product if scores[i] > 0 else (-product if scores[i] < 0 else 0 * product)
-            gradient[i] = signed + pull * scores[i]
+            gradient[i] = -product if turned[i] & 128 else product
     else:
-        for i in range(len(scores)):
-            gradient[i] = arrived[i] * weight[i] + pull * scores[i]
+        for i in range(n):
+            product = arrived[i] * weight[i]
+            gradient[i] = (-product if turned[i] & 128 else product) + pull * scores[i]

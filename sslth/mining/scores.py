@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sslth.mining.kernels import passed_on
 from sslth.mining.parametrized import attach, detach
 from sslth.mining.scope import Slot
-from sslth.mining.sides import in_numpy
+from sslth.mining.sides import Shown, in_numpy
 
 __all__ = ["Gate", "Scores"]
 
@@ -38,8 +38,8 @@ class Scores:
 
     Scores are one vector, so that what a step does to them, the optimizer too, is one operation and not one a layer.
     A step is: bring `hard` up to date, `gate()`, forward, backward, `collect()`, step. The gradient of a score is that
-    of weight * score, or of weight * |score|, whatever `hard` is. Scores may be smaller than the weights, one a
-    filter, and spread over them; on a bias the scores of the filters are one a unit.
+    of weight * score, or of weight * |score| (with the slope 1 at 0), whatever `hard` is. Scores may be smaller than
+    the weights, one a filter, and spread over them; on a bias the scores of the filters are one a unit.
 
     Attributes
     ----------
@@ -130,16 +130,17 @@ class Scores:
             torch.abs(self.vector, out=self._ranking)
         return self._ranking_by_name
 
-    def shown(self, name: str) -> tuple[Tensor, Tensor] | None:
+    def shown(self, name: str) -> Shown | None:
         """A weight and what the model reads of it, flat, for who writes both `hard` and this; None if not `plain`."""
-        gate = self._owners[name]
-        return (gate.weight[0].view(-1), gate.gated.detach().view(-1)) if self.plain else None
+        return next(way.shown for way in self._ways if way.name == name) if self.plain else None
 
     @torch.no_grad()
     def gate(self) -> None:
         """Show the model the weights that `hard` keeps."""
         for way in self._ways:
             torch.mul(way.gate.weight[0], way.hard, out=way.gate.gated)
+            if way.shown is not None:
+                way.shown.turn(way.scores, absolute=self._absolute)
 
     def collect(self, pull: float = 0.0) -> None:
         """Make the gradient that the backward pass left at the gates that of the scores, plus pull * score."""
@@ -150,8 +151,9 @@ class Scores:
             arrived, way.gate.gated.grad = way.gate.gated.grad, None
             if arrived is None:
                 arrived = torch.zeros_like(way.gate.gated)  # the model did not use this weight
-            if self.plain:
-                passed_on(arrived.numpy().reshape(-1), *way.inputs, self._absolute, self._type(pull), way.output)
+            if self.plain and way.shown is not None:
+                numbers = arrived.numpy().reshape(-1)
+                passed_on(numbers, way.shown.factor, way.shown.turned, way.scores, self._type(pull), way.output)
             elif way.alone:
                 torch.mul(arrived, way.gate.weight[0], out=way.gradient)
             else:
@@ -159,7 +161,8 @@ class Scores:
         if not self.plain:
             values = self.vector.detach()
             if self._absolute:
-                self._gradient.mul_(torch.sign(values, out=self._ranking))  # whose content has been used by now
+                # the sign, in a place whose content has been used by now
+                self._gradient.mul_(torch.lt(values, 0, out=self._ranking).mul_(-2).add_(1))
             if pull:
                 self._gradient.add_(values * pull)
         self.vector.grad = self._gradient
@@ -179,9 +182,9 @@ class _Way:
         self.plain = alone and all(
             in_numpy(part) and part.is_contiguous() and part.dtype == scores.dtype for part in parts
         )
+        self.shown = Shown(gate.weight[0].view(-1), gate.gated.detach().view(-1)) if self.plain else None
         if self.plain:
-            self.inputs = (gate.weight[0].view(-1).numpy(), scores.view(-1).numpy())
-            self.output = gradient.view(-1).numpy()
+            self.scores, self.output = scores.view(-1).numpy(), gradient.view(-1).numpy()
 
 
 def _facing(gate: Gate, part: Tensor) -> Tensor:

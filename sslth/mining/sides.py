@@ -14,7 +14,52 @@ from sslth.mining.kernels import follow_rounding, follow_top_k
 __all__ = ["Shown", "Sides", "Values", "in_numpy"]
 
 Values = npt.NDArray[np.float32] | npt.NDArray[np.float64]
-Shown = tuple[Tensor, Tensor]  # a weight, and where weight * kept is written
+Bytes = npt.NDArray[np.uint8]
+
+
+class Shown:
+    """A frozen weight, what a model reads of it, and what the gradient at that is multiplied by to be that of scores.
+
+    The gradient of weight * |score| is that at the weight, times the weight, times the sign of the score, which is 1
+    of 0. Weights of one magnitude are a number and bits: a quarter of the memory to go over.
+
+    Attributes
+    ----------
+    weight, gated : Tensor
+        float[n], contiguous, on the CPU; `gated` is where weight * kept is written.
+    factor : float[n] or float[1]
+        The weight, or the one magnitude.
+    turned : uint8[n or more]
+        The highest bit says whether the sign is another than that of `factor`, since the last `turn`.
+
+    Examples
+    --------
+    >>> shown = Shown(torch.tensor([0.5, -0.5, 0.5]), torch.empty(3))
+    >>> shown.turn(np.array([1.0, 2.0, -3.0]), absolute=True)
+    >>> float(shown.factor[0]), shown.turned[:3].tolist()
+    (0.5, [0, 128, 128])
+    """
+
+    def __init__(self, weight: Tensor, gated: Tensor) -> None:
+        self.weight, self.gated = weight, gated
+        values: Values = weight.detach().numpy()
+        magnitude = np.abs(values[:1])
+        alike = bool((np.abs(values) == magnitude).all())
+        self.factor = magnitude if alike else values
+        self._signs: Bytes = np.left_shift(np.signbit(values) & alike, 7, dtype=np.uint8)
+        self.turned = _room(len(values))
+
+    def turn(self, scores: Values, *, absolute: bool) -> None:
+        """Write `turned` for these scores; if `absolute`, those below 0 turn their signs."""
+        turned = self.turned[: len(scores)]
+        turned[:] = self._signs
+        if absolute:
+            turned ^= np.left_shift(scores < 0, 7, dtype=np.uint8)
+
+    @property
+    def signs(self) -> Bytes:
+        """uint8[n]: what `turned` is where no score turns a sign."""
+        return self._signs
 
 
 class Sides:
@@ -27,8 +72,8 @@ class Sides:
     ----------
     scores, kept : Tensor
         float32[n] or float64[n] of one type, contiguous, on the CPU. `kept` is 0 and 1, and written in place.
-    shown : pair of Tensor, optional
-        A weight and where weight * kept is written, of the same shape and type, contiguous.
+    shown : Shown, optional
+        A weight of the same shape and type, what is read of it, and its signs: all are kept up to date.
     absolute : bool
         Whether |score| is compared.
 
@@ -44,11 +89,13 @@ class Sides:
 
     def __init__(self, scores: Tensor, kept: Tensor, shown: Shown | None = None, *, absolute: bool = False) -> None:
         self._kept, self._absolute = kept, absolute
-        self._weight, self._gated = shown or (kept, kept)  # kept * kept is kept
+        self._shown = shown
+        self._weight, self._gated = (kept, kept) if shown is None else (shown.weight, shown.gated)  # kept is 0 or 1
         self._seen: int | None = None
         self._scores: Values = scores.detach().numpy()
         self._type = self._scores.dtype.type
-        self._above, marks = np.zeros(len(self._scores), np.uint8), np.zeros(8 * -(-len(self._scores) // 8), np.uint8)
+        self._above = np.zeros(len(self._scores), np.uint8)
+        marks = _room(len(self._scores)) if shown is None else shown.turned
         room = (self._above, marks, marks.view(np.uint64), np.empty(len(marks) + 1, np.int64))
         self._written = kept.numpy()
         self._rest = (*room, self._written, self._weight.detach().numpy(), self._gated.detach().numpy())
@@ -67,6 +114,9 @@ class Sides:
     def start(self, chosen: npt.NDArray[np.bool_]) -> None:
         """Write everything."""
         np.multiply(chosen, 2, out=self._above, dtype=np.uint8)
+        if self._shown is not None:
+            np.bitwise_or(self._above, self._shown.signs, out=self._above)
+            self._shown.turn(self._scores, absolute=self._absolute)
         self._written[:] = chosen  # by numpy, which torch does not count: parts of one vector share a version
         self._seen = self._kept._version
         if self._gated is not self._kept:
@@ -95,6 +145,11 @@ class Sides:
     def _changed(self) -> None:
         if self._gated is not self._kept:  # so that autograd refuses to walk back through what is no longer there
             torch.autograd.graph.increment_version(self._gated)
+
+
+def _room(size: int) -> Bytes:
+    """A byte an entry, and zeros up to the next multiple of 64, as kernels take them."""
+    return np.zeros(64 * -(-size // 64), np.uint8)
 
 
 def in_numpy(flat: Tensor) -> bool:

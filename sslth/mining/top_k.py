@@ -79,8 +79,8 @@ class MovingTopK:
         From 0 to the number of entries.
     absolute : bool
         Whether the highest |score| are kept.
-    shown : pair of Tensor, optional
-        A weight and where weight * kept is written too: flat, contiguous, of the type of the scores.
+    shown : Shown, optional
+        A weight, of the type of the scores, that is written where it is kept.
 
     Examples
     --------
@@ -116,7 +116,7 @@ class MovingTopK:
         if sides is None:
             self._kept.copy_(top_k(self._scores.abs() if self._absolute else self._scores, self._k))
             if self._shown is not None:
-                torch.mul(self._shown[0], self._kept, out=self._shown[1])
+                torch.mul(self._shown.weight, self._kept, out=self._shown.gated)
         elif self._scores.numel() < _SMALL or self._near(sides) is None:
             values = sides.compared
             threshold, surplus = _cut(values, self._k)

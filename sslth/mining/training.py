@@ -110,10 +110,10 @@ class Hooks:
     """What a method adds to the loop; every one may be left out."""
 
     before_forward: Callable[[], object] | None = None
-    after_backward: Callable[[], Tensor | None] | None = None  # may change gradients; returns what the loss gains by it
+    after_backward: Callable[[], object] | None = None  # may change gradients
     after_step: Callable[[int, int], object] | None = None
     loss: Callable[[Tensor, Tensor], Tensor] | None = None  # in place of the objective of `Training`
-    notes: Callable[[], dict[str, Any]] | None = None
+    notes: Callable[[], dict[str, Any]] | None = None  # for the history of an epoch, of numbers
 
 
 @dataclass
@@ -182,21 +182,20 @@ def train(
             torch.manual_seed(stream(seed, phase, "dropout", epoch))
             mixing = np.random.default_rng(stream(seed, phase, "mixup", epoch))
             loss = _epoch(loop, data, training, hooks, generator(seed, phase, "batches", epoch), mixing, device, total)
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss of {phase} is {loss} in epoch {epoch + 1}; lower the learning rate (the last good "
-                "checkpoint is kept)"
-            )
-        loop.epoch = epoch + 1
+        _check(loss, "loss", phase, epoch)
         if hooks.before_forward is not None:
             hooks.before_forward()
+        notes = hooks.notes() if hooks.notes is not None else {}
+        for name, value in notes.items():
+            _check(value, name, phase, epoch)
+        loop.epoch = epoch + 1
         entry = {
             "phase": phase,
             "epoch": loop.epoch,
             "steps": min(loop.epoch * a_pass, total),
             "loss": loss,
             "validation_accuracy": accuracy(network, validation, device),
-            **(hooks.notes() if hooks.notes is not None else {}),
+            **notes,
         }
         loop.history.append(entry)
         if checkpoint is not None:
@@ -205,6 +204,14 @@ def train(
         hooks.before_forward()
     network.eval()
     return loop.history
+
+
+def _check(value: float, what: str, phase: str, epoch: int) -> None:
+    if not math.isfinite(value):
+        raise DivergedError(
+            f"the {what} of {phase} is {value} in epoch {epoch + 1}; lower the learning rate (the last good "
+            "checkpoint is kept)"
+        )
 
 
 def _epoch(
@@ -233,13 +240,13 @@ def _epoch(
             else:
                 loss = batch_loss(loop.network, inputs, labels, training, mixing)
         torch.autograd.backward(loss)
-        loss = loss.detach()
-        more = hooks.after_backward() if hooks.after_backward is not None else None
+        if hooks.after_backward is not None:
+            hooks.after_backward()
         loop.optimizer.step()
         loop.scheduler.step()
         if hooks.after_step is not None:
             hooks.after_step(loop.epoch * steps + number + 1, total)
-        summed += loss if more is None else loss + more
+        summed += loss.detach()
     return float(summed) / here
 
 

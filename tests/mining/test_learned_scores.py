@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, cast
@@ -13,8 +14,10 @@ from torch import nn
 from sslth.data.splits import Examples, Splits
 from sslth.errors import InvalidInputError
 from sslth.mining import EdgePopup, GemMiner, Scope, Snip, SynFlow, mine
+from sslth.mining.diverged import DivergedError
 from sslth.mining.run import Run
 from sslth.mining.scope import masked_slots
+from sslth.mining.scores import Scores
 
 Build = Callable[[], nn.Module]
 
@@ -149,3 +152,19 @@ def test_synflow_conserves_flow_at_hidden_units(mlp: Build) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 3, bias=False))
     scores = SynFlow(rounds=1).search(run_on(network, cast(Examples, NoData()), 1.0)).scores
     assert torch.allclose(scores["1.weight"].sum(1), scores["3.weight"].sum(0))
+
+
+def test_scores_that_are_no_numbers_end_a_run_though_the_loss_is_one(
+    mlp: Build, blobs: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A score that is NaN keeps nothing, so that the network's loss stays finite."""
+    collect = Scores.collect
+
+    def spoilt(scores: Scores, pull: float = 0.0) -> None:
+        collect(scores, pull)
+        assert scores.vector.grad is not None
+        scores.vector.grad[3] = math.nan
+
+    monkeypatch.setattr(Scores, "collect", spoilt)
+    with pytest.raises(DivergedError, match="the penalty of scores is nan in epoch 1; lower the learning rate"):
+        mine(mlp, blobs, GemMiner(freezes=1), keep=0.2, epochs=3)

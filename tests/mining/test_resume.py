@@ -61,7 +61,7 @@ def same(one: Mined, other: Mined) -> None:
 
 
 def epoch_of(path: Path) -> int:
-    _, description = read_tensors(path, "sslth-mining-checkpoint")
+    _, description = read_tensors(path, "sslth-mining-checkpoint-2")
     epoch: int = description["epoch"]
     assert [entry["epoch"] for entry in description["history"]] == list(range(1, epoch + 1))
     return epoch

@@ -17,7 +17,7 @@ from sslth.mining import mine, scores, sides, top_k
 from sslth.mining.kernels import _select
 from sslth.mining.scope import Scope, masked_slots
 from sslth.mining.scores import Scores
-from sslth.mining.sides import Sides
+from sslth.mining.sides import Shown, Sides
 from sslth.mining.top_k import MovingTopK
 
 Build = Callable[[], nn.Module]
@@ -59,7 +59,7 @@ def test_rounding_follows_scores(size: int, dtype: torch.dtype) -> None:
     values, weight = torch.rand(size, generator=draw, dtype=dtype), torch.randn(size, generator=draw, dtype=dtype)
     kept, gated = torch.empty_like(values), torch.full_like(values, math.nan)
     alive = torch.ones(size, dtype=torch.bool)
-    followed = Sides(values, kept, (weight, gated))
+    followed = Sides(values, kept, Shown(weight, gated))
     for step in range(40):
         values += 0.1 * torch.randn(size, generator=draw, dtype=dtype)
         if step % 10 == 5:
@@ -99,7 +99,7 @@ def test_what_is_shown_follows_the_top_k(absolute: bool, tied: bool) -> None:
             *(part[at : at + size] for part in (vector, hard)),
             k,
             absolute=absolute,
-            shown=(weight[at : at + size], gated[at : at + size]),
+            shown=Shown(weight[at : at + size], gated[at : at + size]),
         )
         for at in (0, size)
     ]

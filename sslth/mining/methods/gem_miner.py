@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from sslth.errors import InvalidInputError
 from sslth.mining.masks import Mask
@@ -132,12 +131,9 @@ class GemSearch:
             torch.ge(scores, 0.5, out=self.scores.hard)  # what is frozen is 0
             self.scores.gate()
 
-    @torch.no_grad()
-    def _after_backward(self) -> Tensor:
-        """Add the penalty, whose gradient is 2 * penalty * scores."""
-        scores, penalty = self.scores.vector, self.method.penalty
-        self.scores.collect(pull=2.0 * penalty)
-        return penalty * torch.dot(scores, scores)
+    def _after_backward(self) -> None:
+        """Add the gradient of the penalty, which is 2 * penalty * scores."""
+        self.scores.collect(pull=2.0 * self.method.penalty)
 
     def _after_step(self, step: int, total: int) -> None:
         freezes = min(self.method.freezes, max(total - 1, 1))
@@ -163,8 +159,9 @@ class GemSearch:
         scores.mul_(self._alive)
 
     def _notes(self) -> dict[str, Any]:
-        size = len(self._alive)
+        size, scores = len(self._alive), self.scores.vector.detach()
         return {
+            "penalty": float(self.method.penalty * torch.dot(scores, scores)),  # not in the loss
             "alive": int(self._alive.count_nonzero()) / size,
             "rounded_up": int(self.scores.hard.count_nonzero()) / size,
         }

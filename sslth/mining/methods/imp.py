@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sslth.data.splits import Examples
 from sslth.errors import InvalidInputError
-from sslth.mining.kept import holding_zeros
+from sslth.mining.kept import trained_under
 from sslth.mining.masks import Mask
 from sslth.mining.run import Found, Run
 from sslth.mining.selection import choose
@@ -124,8 +124,8 @@ def masks_by_round(scores: Mapping[str, Tensor], rounds: int) -> list[Mask]:
 
 
 def _train_kept(run: Run, kept: Mapping[str, Tensor], phase: str) -> None:
-    hooks = holding_zeros(run.slots, kept, run.training)
-    run.train([p for p in run.network.parameters() if p.requires_grad], run.training, phase=phase, hooks=hooks)
+    parameters, hooks = trained_under(run.network, run.slots, kept, run.training)
+    run.train(parameters, run.training, phase=phase, hooks=hooks)
 
 
 def _ranked(run: Run, number: int) -> dict[str, Tensor]:
