@@ -7,23 +7,30 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from sslth.cnn.layers import Wiring
+from sslth.cnn.swap import swapped_copy
 from sslth.cnn.trace import Traced, canonical_names
 from sslth.errors import InvalidInputError, UnsupportedModuleError
 from sslth.subset_sum.arguments import non_negative
 
 __all__ = [
+    "check_corners",
     "check_memory",
     "checked_example",
     "checked_gains",
     "checked_names",
     "refuse_weights_read_directly",
+    "refuse_weights_read_unseen",
     "resolve_device",
     "run_once",
 ]
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def resolve_device(device: str) -> torch.device:
@@ -66,6 +73,21 @@ def run_once(model: nn.Module, sample: Tensor) -> None:
         raise InvalidInputError(f"the model fails on example_input of shape {tuple(sample.shape)}: {detail}") from None
 
 
+def check_corners(model: nn.Module, box: tuple[FloatArray, FloatArray], sample: Tensor) -> None:
+    """Run the model on the least and the largest inputs of the box, which may reach beyond what it can take."""
+    for corner in box:
+        inputs = torch.as_tensor(corner).to(sample).expand(sample.shape).clone()
+        try:
+            with torch.no_grad():
+                model(inputs)
+        except Exception as error:  # it is the user's forward that runs here
+            detail = " ".join(str(error).split())[:160]
+            raise InvalidInputError(
+                f"the model fails on inputs of {float(inputs.min()):g} to {float(inputs.max()):g}, a corner of the box "
+                f"({detail}); give its corners as low and high"
+            ) from None
+
+
 def refuse_weights_read_directly(traced: Traced, layers: Mapping[str, nn.Module]) -> None:
     """Refuse a forward that uses a layer's weight without calling the layer: a ticket has no such tensor."""
     if traced.graph_module is None:
@@ -78,6 +100,36 @@ def refuse_weights_read_directly(traced: Traced, layers: Mapping[str, nn.Module]
             raise UnsupportedModuleError(
                 f"the forward reads {node.target} itself and does not call {owner}; a ticket only replaces calls"
             )
+
+
+class _ReadsWeight(AttributeError):
+    pass
+
+
+class _OnlyCalled(nn.Module):
+    """A layer whose weight cannot be read, as in a ticket."""
+
+    def __init__(self, name: str, layer: nn.Module) -> None:
+        super().__init__()
+        self._name, self._layer = name, (layer,)  # in a tuple, or it would be a child with weights
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        return self._layer[0](*inputs, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("weight", "bias"):
+            raise _ReadsWeight(f"the forward reads {self._name}.{name} itself and does not call {self._name}")
+        return super().__getattr__(name)
+
+
+def refuse_weights_read_unseen(plain: nn.Module, layers: Mapping[str, nn.Module], sample: Tensor) -> None:
+    """The same of a forward that cannot be traced, by running it once on layers that have no weights to read."""
+    calling = swapped_copy(plain, {name: _OnlyCalled(name, layer) for name, layer in layers.items()})
+    try:
+        with torch.no_grad():
+            calling(sample.clone())
+    except _ReadsWeight as error:
+        raise UnsupportedModuleError(f"{error}; a ticket only replaces calls") from None
 
 
 def checked_names(names: Any) -> tuple[str, ...]:

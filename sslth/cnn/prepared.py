@@ -13,10 +13,12 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from sslth.cnn.arguments import (
+    check_corners,
     checked_example,
     checked_gains,
     checked_names,
     refuse_weights_read_directly,
+    refuse_weights_read_unseen,
     resolve_device,
     run_once,
 )
@@ -34,6 +36,7 @@ from sslth.cnn.progress import Progress
 from sslth.cnn.sequential import describe_sequential
 from sslth.cnn.signs import nonnegative_inputs
 from sslth.cnn.source import Source, as_source
+from sslth.cnn.stays import stays_of
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.trace import Traced, trace
 from sslth.errors import InvalidInputError
@@ -141,6 +144,7 @@ class Prepared:
             settings={"solver": self.solver.name, "max_kept": self.max_kept, **settings},
             folds=self.folds,
             carry_over=self.carried,
+            stays=stays_of(self.plain, self.carried),
             source=self.origin.described,
             description=None if self.carried else describe_sequential(self.plain),
             model=self.twin,
@@ -205,6 +209,7 @@ def prepare(
     seen = twin if shapes is None else joined(twin, shapes)
     sample = inputs[:1].to(where, next(twin.parameters()).dtype, copy=True)  # a forward may overwrite its input
     run_once(seen, sample)
+    check_corners(seen, box, sample)
     folds = find_folds(trace(seen, sample), sample, carried)
     plain = plain_network(seen, folds, carried)
     modules = find_layers(plain, carried)
@@ -216,6 +221,7 @@ def prepare(
     if not isinstance(plain, Weighted):
         refuse_weights_read_directly(traced, modules)
     if traced.graph_module is None:
+        refuse_weights_read_unseen(plain, modules, sample.cpu().double())
         signs = dict.fromkeys(modules, False)
     else:
         signs = nonnegative_inputs(traced, list(modules), bool((box[0] >= 0).all()))

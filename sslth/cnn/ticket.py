@@ -15,11 +15,12 @@ from torch import nn
 from sslth.cnn.channel_scales import with_scales_as_layers
 from sslth.cnn.joined import Shapes, joined, split_rows, taken_by
 from sslth.cnn.kept_layer import KeptLayer, merged_layer, pruned_pair, random_pair
-from sslth.cnn.layers import Wiring, bare_parameters, find_layers, wiring_of
+from sslth.cnn.layers import Wiring, bare_parameters, find_layers, fingerprint, wiring_of
 from sslth.cnn.merged import MergedLayer, merged_module
 from sslth.cnn.modules import bytes_of_random_pair
 from sslth.cnn.plain import plain_network
 from sslth.cnn.sequential import empty_network
+from sslth.cnn.stays import Stays, stays_of
 from sslth.cnn.swap import swapped_copy
 from sslth.errors import InvalidInputError, UnsupportedModuleError
 
@@ -75,6 +76,8 @@ class Ticket:
         The law of the random weights, or {"sha256": ...} of a random network that is the reader's own.
     input_shapes : tuple of tuple of int or None
         Of each input, where the network takes several.
+    stays : Stays or None
+        What else the ticket's network takes from the target as it is, if there is anything.
     """
 
     seed: int
@@ -89,6 +92,7 @@ class Ticket:
     carry_over: tuple[str, ...] = ()
     source: str | dict[str, str] = "normal"
     input_shapes: Shapes | None = None
+    stays: Stays | None = None
     description: list[Any] | None = field(default=None, repr=False)
     model: nn.Module | None = field(default=None, repr=False)
 
@@ -96,6 +100,16 @@ class Ticket:
     def widths(self) -> dict[str, int]:
         """n of every layer; `sslth.extract` takes it as `width`."""
         return {kept.layer.name: kept.layer.width for kept in self.layers}
+
+    @property
+    def names_that_stay(self) -> list[str]:
+        """Parameters and buffers that belong to neither a layer nor a carried-over module."""
+        return [] if self.stays is None else list(self.stays.names)
+
+    def is_of(self, plain: nn.Module) -> bool:
+        """Whether a plain network has the numbers that the ticket was made for; tickets may not know all of them."""
+        known = self.stays is None or self.stays == stays_of(plain, self.carry_over)
+        return known and fingerprint(plain, self.carry_over) == self.fingerprint
 
     @property
     def kept_filters(self) -> int:
@@ -219,6 +233,7 @@ class Ticket:
             "input_shapes": None if self.input_shapes is None else [list(shape) for shape in self.input_shapes],
             "target_fingerprint": self.fingerprint,
             "carried_over": list(self.carry_over),
+            "stays": self.names_that_stay,
             "folded": dict(self.folds),
             "source": self.source,
             "settings": self.settings,

@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -36,6 +36,7 @@ from sslth.cnn.ticket_metadata import (
     layer_of,
     names_of,
     source_of,
+    stays_in,
 )
 from sslth.errors import InvalidInputError, TicketFileError
 from sslth.subset_sum.files import write_atomically
@@ -109,6 +110,7 @@ def _header(ticket: Ticket) -> tuple[bytes, list[str]]:
         "network": ticket.description,
         "folds": ticket.folds,
         "carry_over": ticket.carry_over,
+        **({} if ticket.stays is None else {"stays": asdict(ticket.stays)}),
         "source": ticket.source,
         "sha256": _UNSEALED,
         "layers": [fields_of(kept.layer) for kept in ticket.layers],
@@ -255,6 +257,7 @@ def _parse(file: TensorFile, cls: type[_T]) -> _T:
         settings=typed(metadata, "settings", dict),
         folds=folds_of(metadata, names),
         carry_over=names_of(metadata, "carry_over"),
+        stays=stays_in(metadata),
         source=source,
         input_shapes=shapes,
         description=description,

@@ -9,11 +9,22 @@ from typing import Any, get_args
 from sslth.cnn.joined import Shapes
 from sslth.cnn.json_fields import size, sizes, typed
 from sslth.cnn.layers import KINDS, Layer, PaddingMode, Wiring
+from sslth.cnn.stays import Stays
 from sslth.cnn.weight_laws import LAWS
 from sslth.errors import TicketFileError
 from sslth.subset_sum.random_weights import MAX_LAYERS
 
-__all__ = ["LARGEST_TENSOR", "WIDEST", "fields_of", "folds_of", "input_shapes_of", "layer_of", "names_of", "source_of"]
+__all__ = [
+    "LARGEST_TENSOR",
+    "WIDEST",
+    "fields_of",
+    "folds_of",
+    "input_shapes_of",
+    "layer_of",
+    "names_of",
+    "source_of",
+    "stays_in",
+]
 
 LARGEST_TENSOR = 1 << 31
 WIDEST = 1 << 31  # 2n must be a 32-bit filter number
@@ -151,6 +162,16 @@ def _constant_channel(item: dict[str, Any], wiring: Wiring) -> tuple[int, float]
     if not isinstance(value, float) or not 2.0**-200 <= value <= 2.0**200 or math.frexp(value)[0] != 0.5:
         raise TicketFileError(f"layer {name} of the ticket has the 'tap_value' {str(value)[:40]}, not a power of two")
     return size(item["tap_constants"], "tap_constants", largest=WIDEST), value
+
+
+def stays_in(metadata: dict[str, Any]) -> Stays | None:
+    """What else the ticket says that it takes from the target."""
+    if "stays" not in metadata:
+        return None
+    told = typed(metadata, "stays", dict)
+    if set(told) != {"names", "sha256"}:
+        raise TicketFileError("the ticket's 'stays' must have names and sha256")
+    return Stays(names_of(told, "names"), typed(told, "sha256", str))
 
 
 def names_of(metadata: dict[str, Any], key: str) -> tuple[str, ...]:

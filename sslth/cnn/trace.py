@@ -178,7 +178,8 @@ _NAMES = words(
     cat concat concatenate stack flatten unflatten view view_as reshape permute transpose swapaxes swapdims
     movedim moveaxis squeeze unsqueeze contiguous clone detach expand expand_as repeat t chunk split unbind
     narrow select flip roll getitem getattr pad interpolate pixel_shuffle pixel_unshuffle channel_shuffle
-    float double to size dim numel stride type_as rsub multiply divide subtract true_divide absolute tile unfold"""
+    float double long int to size dim numel stride type_as rsub multiply divide subtract true_divide absolute tile
+    unfold"""
 )
 _VIEWS = words(
     """flatten unflatten view view_as reshape permute transpose swapaxes swapdims movedim moveaxis squeeze

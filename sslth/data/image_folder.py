@@ -123,7 +123,7 @@ def _read(paths: Sequence[Path], size: tuple[int, int] | None) -> ByteArray:
         if image.shape[:2] != shape:
             raise InvalidInputError(
                 f"{path} has {image.shape[0]} x {image.shape[1]} pixels, {paths[0]} {shape[0]} x {shape[1]}; "
-                "give size=(height, width) to resize all"
+                "resize them, or load them in Python with size=(height, width)"
             )
     if len(images) * channels * shape[0] * shape[1] > _MOST_ENTRIES:
         raise InvalidInputError(f"{len(images):,} images of {shape[0]} x {shape[1]} pixels need more than 4 GiB")

@@ -10,10 +10,10 @@ from torch import nn
 
 from sslth.cnn.fit_note import matched_errors
 from sslth.cnn.kernel_errors import kernel_errors
-from sslth.cnn.layers import fingerprint
 from sslth.cnn.tensor_file import read_header
 from sslth.cnn.ticket import Ticket
 from sslth.cnn.ticket_file import load_ticket, read_metadata
+from sslth.experiments.wording import words_for
 
 __all__ = ["inspect_ticket", "inspection_table"]
 
@@ -75,7 +75,7 @@ def inspect_ticket(path: Path, model: nn.Module | None = None, source: Any = Non
         layer["matched_error"] = stored_errors.get(layer["name"])
     if model is not None:
         plain = ticket.plain_target(model)
-        found["same_target"] = fingerprint(plain, ticket.carry_over) == ticket.fingerprint
+        found["same_target"] = ticket.is_of(plain)
         errors = kernel_errors(plain, ticket.merged_layers())
         for layer in found["layers"]:
             blocks = errors[layer["name"]]
@@ -105,6 +105,8 @@ def inspection_table(found: dict[str, Any]) -> str:
         )
     if found["carried_over"]:
         lines["CARRIED OVER"] = f"{', '.join(found['carried_over'])}: the target's own weights, not random ones"
+    if found["stays"]:
+        lines["taken as they are"] = f"{words_for(found['stays'])}: the target's own numbers, not in the file"
     if "same_target" in found:
         lines["the model"] = "the ticket's target" if found["same_target"] else "NOT the ticket's target: other weights"
         lines["errors"] = "of each layer's kernels against the model's"

@@ -30,7 +30,6 @@ from sslth.experiments.planned import planned_and_reached
 from sslth.experiments.report import write_report
 from sslth.experiments.store import Store
 from sslth.experiments.summary import summary_of
-from sslth.experiments.what_stays import what_stays
 from sslth.experiments.without_compensation import with_error_without
 from sslth.subset_sum.files import write_bytes
 
@@ -143,7 +142,7 @@ def run_main_job(
         certificate,
         comparison,
         settings=settings,
-        stays=what_stays(ticket, model),
+        stays=ticket.names_that_stay,
         deployed=deployed,
         planned=planned_and_reached(planned[0], ticket, seconds["extract"]) if planned else None,
         target_bytes=len(target),

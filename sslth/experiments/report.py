@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, Undefined
 from markupsafe import Markup
 
 from sslth.experiments.forms import FORMS
-from sslth.experiments.what_stays import words_for
+from sslth.experiments.wording import words_for
 from sslth.subset_sum.files import write_atomically
 
 __all__ = ["render_report", "write_report"]

@@ -18,7 +18,7 @@ from sslth.cnn.ticket_file import ticket_size
 from sslth.experiments.comparison import Comparison
 from sslth.experiments.deployed_size import deployed_table
 from sslth.experiments.planned import planned_lines
-from sslth.experiments.what_stays import words_for
+from sslth.experiments.wording import words_for
 
 __all__ = ["summary_of", "summary_table"]
 

@@ -271,8 +271,52 @@ def test_a_forward_that_reads_a_weight_itself_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return nn.functional.linear(self.a(x), self.b.weight)
 
-    with pytest.raises(UnsupportedModuleError, match=r"reads b\.weight itself"):
-        sslth.extract(Reading(), torch.zeros(1, 3), width=8, progress=False)
+    class Untraceable(Reading):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x if float(x.sum()) < 1e9 else 2 * x)
+
+    for kind in (Reading, Untraceable):
+        with pytest.raises(UnsupportedModuleError, match=r"reads b\.weight itself and does not call b; a ticket only"):
+            sslth.extract(kind(), torch.zeros(1, 3), width=8, progress=False)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("traceable", [True, False])
+def test_a_forward_may_ask_layers_for_their_sizes(traceable: bool) -> None:
+    class Asking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv1d(1, 3, 2), nn.Linear(9, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert traceable or float(x.sum()) < 1e9
+            size = self.conv.out_channels * (x.shape[-1] - self.conv.kernel_size[0] + 1)
+            return self.head(torch.relu(self.conv(x)).view(-1, size))
+
+    torch.manual_seed(0)
+    model, x = Asking(), torch.rand(5, 1, 4)
+    ticket = sslth.extract(model, x, width=64, low=0, progress=False)
+    pruned = ticket.to_module()(x)
+    torch.testing.assert_close(ticket.to_module(merged=True)(x), pruned, rtol=1e-4, atol=1e-4)
+    assert ticket.random_network()(x).shape == pruned.shape
+
+
+def test_a_box_beyond_what_the_model_takes_is_refused() -> None:
+    class Picky(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            torch._assert(bool((x >= 0).all()), "negative input")
+            return self.linear(x)
+
+    message = r"fails on inputs of -1 to -1, a corner of the box \(negative input\); give its corners as low and high"
+    with pytest.raises(InvalidInputError, match=message):
+        sslth.extract(Picky(), torch.zeros(1, 3), width=8, progress=False)
+    ticket = sslth.extract(Picky(), torch.zeros(1, 3), width=8, low=0, progress=False)
+    with pytest.raises(InvalidInputError, match="fails on inputs of -2 to -2"):
+        sslth.certify(ticket, Picky(), low=-2)
 
 
 @torch.no_grad()

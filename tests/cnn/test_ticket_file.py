@@ -27,6 +27,7 @@ from sslth.cnn.kept_sections import kept_blocks
 from sslth.cnn.spool import Spool
 from sslth.cnn.tensor_file import TensorFile
 from sslth.cnn.ticket_file import sealed, ticket_bytes, ticket_size
+from sslth.cnn.ticket_metadata import stays_in
 from sslth.errors import InvalidInputError, TicketFileError
 
 
@@ -399,3 +400,29 @@ def test_hostile_descriptions_are_refused_before_anything_is_allocated(content: 
         with pytest.raises(TicketFileError) as caught:
             load_from(tmp_path, edited(content, network=[*first, ["new", kind, arguments], *second]))
         assert "\n" not in str(caught.value)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("changed", ["0.weight", "1.weight", "2.weight", "mean"])
+def test_what_stays_tells_networks_apart(changed: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.PReLU(8), nn.LayerNorm(8), nn.Linear(8, 3)).eval()
+    model.register_buffer("mean", torch.rand(4))
+    ticket = sslth.extract(model, torch.rand(9, 4), width=64, carry_over={"2"}, progress=False)
+    ticket.save(tmp_path / "t.safetensors")
+    loaded = sslth.Ticket.load(tmp_path / "t.safetensors")
+    assert loaded.stays == ticket.stays
+    assert loaded.names_that_stay == loaded.summary()["stays"] == ["1.weight", "mean"]
+    assert sslth.certify(loaded, model).same_target
+    values = dict([*model.named_parameters(), *model.named_buffers()])[changed]
+    values[0] += 0.5
+    assert sslth.certify(loaded, model).same_target is False
+
+
+@pytest.mark.parametrize(
+    "stays",
+    [[], {}, {"names": ["a"]}, {"names": [3], "sha256": ""}, {"names": [], "sha256": 3}, {"names": "a", "b": 1}],
+)
+def test_what_stays_must_be_names_and_a_checksum(stays: object) -> None:
+    with pytest.raises(TicketFileError, match=r"stays|names|sha256"):
+        stays_in({"stays": stays})

@@ -58,7 +58,7 @@ def test_parts_of_their_own(tmp_path: Path) -> None:
 def test_sizes_must_agree_or_are_made_to(tmp_path: Path) -> None:
     write_images(tmp_path / "a", 10, 10)
     write_images(tmp_path / "b", 10, 100, shape=(6, 4))
-    with pytest.raises(InvalidInputError, match=r"6 x 4 pixels, .*5 x 4; give size"):
+    with pytest.raises(InvalidInputError, match=r"6 x 4 pixels, .*5 x 4; resize them, or"):
         load_image_folder(tmp_path)
     splits = load_image_folder(tmp_path, size=(3, 2))
     assert splits.train.inputs.shape[1:] == (1, 3, 2)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import sslth
 from sslth.errors import InvalidInputError
 from sslth.experiments.comparison import compare
-from sslth.experiments.what_stays import what_stays, words_for
+from sslth.experiments.wording import words_for
 
 
 class Heads(nn.Module):
@@ -52,8 +52,8 @@ def test_classes_are_those_of_one_list_of_numbers(both: bool) -> None:
 def test_what_belongs_to_no_layer_is_named() -> None:
     model = Heads(True).eval()
     ticket = sslth.extract(model, torch.rand(2, 3), 8, progress=False)
-    assert sorted(what_stays(ticket, model)) == ["scale", "slopes.weight"]
+    assert sorted(ticket.names_that_stay) == ["scale", "slopes.weight"]
     carried = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.BatchNorm1d(4), nn.LayerNorm(4)).eval()
     ticket = sslth.extract(carried, torch.rand(2, 3), 8, carry_over={"4"}, progress=False)
-    assert what_stays(ticket, carried) == []
+    assert ticket.names_that_stay == []
     assert words_for([str(number) for number in range(10)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"

@@ -249,6 +249,17 @@ def layer_operation(
 _FORWARDS = {kind: kind.forward for kind in get_args(Weighted)}
 
 
+def looked_up(module: nn.Embedding, x: Enclosure) -> Enclosure:
+    """Rows of a table that both networks hold, by whole numbers that are the same in both."""
+    table, (low, high) = exact(module.weight), (end.long() for end in (x.target.low, x.target.high))
+    ranges, place = torch.unique(torch.stack([low, high], -1).reshape(-1, 2), dim=0, return_inverse=True)
+    # as slices are cut: a range of rows that do not exist has none
+    rows = [table[first : last + 1] for first, last in ranges.tolist()]
+    ends = (torch.stack([part.amin(0) for part in rows]), torch.stack([part.amax(0) for part in rows]))
+    value = Interval(*(end[place].reshape(*low.shape, -1) for end in ends))
+    return Enclosure(value, value, point(torch.zeros_like(value.low)))
+
+
 def batch_norm(module: nn.Module, x: Enclosure) -> Enclosure:
     """Apply a batch norm in evaluation mode: a fixed scale and offset for each channel."""
     mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)

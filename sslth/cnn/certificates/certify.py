@@ -11,14 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from sslth.cnn.arguments import resolve_device
+from sslth.cnn.arguments import check_corners, resolve_device
 from sslth.cnn.box import as_box
 from sslth.cnn.certificates.balls import ball
 from sslth.cnn.certificates.certificate import Report, certify_merged
 from sslth.cnn.certificates.relaxation import WORK
 from sslth.cnn.fit_note import matched_errors, output_errors
 from sslth.cnn.joined import corners_of, join_corners, join_rows
-from sslth.cnn.layers import fingerprint
 from sslth.cnn.plain import find_folds
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.signs import nonnegative_inputs
@@ -127,6 +126,7 @@ def _checked_trace(ticket: Ticket, model: nn.Module, plain: nn.Module, bottom: F
     middle = torch.as_tensor((bottom + top) / 2).expand(ticket.input_shape)[None]
     _check_folds(ticket, ticket.seen(model), middle)
     traced = trace(plain, middle)
+    check_corners(traced.model, (bottom, top), middle)
     _check_signs(ticket, traced, bool((bottom >= 0).all()))
     return traced
 
@@ -151,7 +151,7 @@ def _with_notes(certificate: Report, ticket: Ticket, plain: nn.Module) -> Report
     """The report with what only the ticket knows."""
     return replace(
         certificate,
-        same_target=fingerprint(plain, ticket.carry_over) == ticket.fingerprint,
+        same_target=ticket.is_of(plain),
         matched_error=matched_errors(ticket.settings),
         output_error=output_errors(ticket.settings),
     )

@@ -56,6 +56,8 @@ class _Unfolding(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         value = self._unfolded(n)
         if isinstance(value, Tensor):
+            if not value.is_floating_point():
+                raise _NotPiecewiseLinear  # a cast to whole numbers: neighbours would be looked up somewhere else
             self.widest = max(self.widest, value.numel())
         return value
 

@@ -161,6 +161,8 @@ class Propagation(fx.Interpreter):
             return bounds.weighted_layer(module, self._layers.get(name), x)
         if kind in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
             return bounds.batch_norm(module, x)
+        if kind is nn.Embedding:
+            return self._looked_up(name, module, x)
         if isinstance(module, nn.PReLU):
             return prelu(module, x)
         if kind in _MAX_MODULES and not getattr(module, "return_indices", False):
@@ -178,6 +180,17 @@ class Propagation(fx.Interpreter):
         if kind is nn.LogSoftmax and module.dim is not None:
             return bounds.log_softmax(x, int(module.dim))  # type: ignore[arg-type]
         raise UnsupportedOperation(f"no bound is known for the module `{name}` ({kind.__name__})")
+
+    def _looked_up(self, name: str, module: nn.Module, x: Enclosure) -> Enclosure:
+        assert isinstance(module, nn.Embedding)
+        if bool(x.shift.low.any()) or bool(x.shift.high.any()) or module.max_norm is not None:
+            raise UnsupportedOperation(
+                f"no bound is known for `{name}` (Embedding) of what differs in the two networks"
+            )
+        rows = module.num_embeddings
+        if not (float(x.target.low.min()) >= 0 and float(x.target.high.max()) <= rows - 1):
+            raise UnsupportedOperation(f"the box of inputs reaches beyond the {rows} rows of `{name}`")
+        return bounds.looked_up(module, x)
 
 
 _MAX_MODULES = (

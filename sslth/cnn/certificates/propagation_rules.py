@@ -204,9 +204,18 @@ def _interpolate(input: Any, *arguments: Any, **keywords: Any) -> Enclosure:
 def _cast(input: Any, *arguments: Any, **keywords: Any) -> Enclosure:
     # Both networks are taken as functions of real numbers, in which a change of float type is nothing.
     kinds = [item for item in (*arguments, *keywords.values()) if isinstance(item, torch.dtype)]
-    if any(not kind.is_floating_point for kind in kinds):
-        raise UnsupportedOperation("no bound is known for a cast to integers")
-    return as_enclosure(input)
+    if torch.bool in kinds:
+        raise UnsupportedOperation("no bound is known for a cast to bool")
+    return as_enclosure(input) if all(kind.is_floating_point for kind in kinds) else _whole(input)
+
+
+def _whole(input: Any) -> Enclosure:
+    """What both networks hold alike, cut to whole numbers."""
+    x = as_enclosure(input)
+    if bool(x.shift.low.any()) or bool(x.shift.high.any()):
+        raise UnsupportedOperation("no bound is known for a cast to integers of what differs in the two networks")
+    value = x.target.map(torch.trunc)
+    return bounds.Enclosure(value, value, x.shift)
 
 
 def _getattr(input: Any, name: str) -> Any:
@@ -264,6 +273,8 @@ RULES: dict[str, Callable[..., Any]] = {
     "double": _cast,
     "to": _cast,
     "type_as": _cast,
+    "long": _whole,
+    "int": _whole,
     "getattr": _getattr,
     "size": _size_of("size"),
     "dim": _size_of("dim"),

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from sslth.cnn.certificates.certify import Report, certify
 from sslth.cnn.extract import extract
 from sslth.cnn.kept_layer import pruned_pair
-from sslth.cnn.layers import fingerprint
 from sslth.cnn.search import TiledSearch
 from sslth.cnn.swap import swapped_copy
 from sslth.cnn.ticket import Ticket
@@ -95,7 +94,7 @@ def _stored(case: Case, path: Path, seed: int) -> Ticket | None:
         plain = ticket.plain_target(case.network)
     except (TicketFileError, SslthError):
         return None
-    same = fingerprint(plain) == ticket.fingerprint and (ticket.seed, ticket.width) == (seed, case.width)
+    same = ticket.is_of(plain) and (ticket.seed, ticket.width) == (seed, case.width)
     same = same and ticket.settings.get("solver") == TiledSearch().name
     return ticket if same and float(ticket.high.max()) == case.limit == -float(ticket.low.min()) else None
 
