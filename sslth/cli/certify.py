@@ -25,6 +25,13 @@ def certify(
     ] = None,
     high: Annotated[str | None, typer.Option(help="Upper end of that box.")] = None,
     device: Annotated[str, typer.Option(help="Where gradients climb: auto, cpu, cuda.")] = "auto",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Independent inputs, .npy, that extraction has not seen: what they say about others like them."
+        ),
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="Of what the inputs of --data say.")] = 0.999,
     out: Annotated[Path | None, typer.Option(help="Folder for certificate.json and witness.npy.")] = None,
     export_vnnlib: Annotated[
         Path | None, typer.Option(help="Folder for both networks as ONNX and the claim as VNN-LIB.")
@@ -42,7 +49,7 @@ def certify(
     """
     from sslth.cnn.ticket import Ticket
     from sslth.experiments.certify_job import certificate_table, run_certify_job
-    from sslth.experiments.user_files import load_corner, load_network, load_source
+    from sslth.experiments.user_files import load_corner, load_network, load_rows, load_source
 
     loaded = Ticket.load(ticket, None if source is None else load_source(str(source)))
     summary = run_certify_job(
@@ -51,6 +58,8 @@ def certify(
         low=None if low is None else load_corner(low, "--low"),
         high=None if high is None else load_corner(high, "--high"),
         device=device,
+        data=None if data is None else load_rows(data, loaded.input_shapes or (loaded.input_shape,)),
+        confidence=confidence,
         out=out,
         vnnlib=export_vnnlib,
         progress=not (quiet or as_json),

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from sslth.cnn.certificates.certificate import Report
 from sslth.cnn.certificates.certify import certify
+from sslth.cnn.certificates.data_certificate import DataCertificate, data_certificate
 from sslth.cnn.certificates.export_property import export_property
 from sslth.cnn.ticket import Ticket
 from sslth.errors import InvalidInputError
@@ -29,6 +30,8 @@ def run_certify_job(
     low: Any = None,
     high: Any = None,
     device: str = "auto",
+    data: Tensor | None = None,
+    confidence: float = 0.999,
     out: Path | None = None,
     vnnlib: Path | None = None,
     progress: bool = False,
@@ -39,6 +42,10 @@ def run_certify_job(
     ----------
     ticket, model, low, high, device
         As `sslth.certify` takes them.
+    data : Tensor[N, *input_shape], optional
+        Inputs for `sslth.data_certificate`; the search for a witness starts from them too.
+    confidence : float
+        Of what they say.
     out : Path, optional
         Folder for certificate.json and witness.npy.
     vnnlib : Path, optional
@@ -51,17 +58,20 @@ def run_certify_job(
         `upper` (None where nothing is proved, with `upper_reason`), `lower`, `upper_over_lower`, `upper_per_output`,
         `kernel_error` (None where the target's kernel is zero and the ticket's is not), `float32_error` (None where
         none is known), `same_target`, `low` and `high` (the least and the largest entry of that corner),
-        `carried_over`, `seconds`, and `files`.
+        `carried_over`, `seconds`, `files`, and `data` (None without inputs): `inputs`, `confidence`, `error`,
+        `share_above`, `share_same_class`, and the `sentence` that says what they mean.
 
     Raises
     ------
     InvalidInputError
-        As `sslth.certify`; if a file cannot be written, if there is no bound to export, or the box is another one.
+        As `sslth.certify` and `sslth.data_certificate`; if a file cannot be written, if there is no bound to export, or
+        the box is another one.
     """
     if vnnlib is not None and not (low is None and high is None):
         raise InvalidInputError("the exported property speaks of the ticket's own box; leave out low and high")
-    report = certify(ticket, model, low, high, device, progress=progress)
-    summary = _described(report, ticket)
+    sampled = None if data is None else data_certificate(ticket, model, data, confidence)
+    report = certify(ticket, model, low, high, device, data=data, progress=progress)
+    summary = _described(report, ticket) | {"data": None if sampled is None else _sampled(sampled)}
     if vnnlib is not None:
         if report.reason is not None or report.upper == 0:
             raise InvalidInputError(f"there is no bound to export: {report.reason or 'both networks are the same'}")
@@ -95,11 +105,18 @@ def certificate_table(summary: dict[str, Any]) -> str:
     }
     if ratio is not None and ratio > _LOOSE:
         lines["the proof"] = f"is loose at this depth: {ratio:.0f} times what was attained"
+    if summary["data"] is not None:
+        lines["the inputs given"] = summary["data"]["sentence"]
     if summary["carried_over"]:
         lines["CARRIED OVER"] = ", ".join(summary["carried_over"])
     for path in summary["files"]:
         lines[f"wrote {Path(path).name}"] = path
     return "\n".join(f"{name:24s} {value}" for name, value in lines.items())
+
+
+def _sampled(found: DataCertificate) -> dict[str, Any]:
+    names = ("inputs", "confidence", "error", "share_above", "share_same_class")
+    return {name: getattr(found, name) for name in names} | {"sentence": found.sentence()}
 
 
 def _described(report: Report, ticket: Ticket) -> dict[str, Any]:

@@ -200,3 +200,30 @@ def test_bad_input_is_one_line_and_status_2(folder: Path, tmp_path: Path, capsys
         err = capsys.readouterr().err
         assert err.startswith("sslth: "), (arguments, err)
         assert err.count("\n") == 1, (arguments, err)
+
+
+def test_certify_says_what_inputs_say(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import handed_arch
+
+    model: nn.Module = handed_arch.build()
+    model.load_state_dict(load_file("target.safetensors"))
+    rows = torch.rand(300, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "rows.npy", rows.numpy())
+    given = ("--data", str(tmp_path / "rows.npy"), "--confidence", "0.99")
+    found = run(capsys, "certify", "ticket.safetensors", "target.pt", *BUILD, *given)
+    ticket = sslth.Ticket.load("ticket.safetensors")
+    expected = sslth.data_certificate(ticket, model.eval(), rows, 0.99)
+    assert found["data"]["sentence"] == expected.sentence()
+    assert found["data"]["share_above"] == expected.share_above
+    assert found["data"]["error"] == expected.error <= found["lower"] * (1 + 1e-9)
+    assert main(["certify", "ticket.safetensors", "target.pt", *BUILD, *given]) == 0
+    assert "with confidence 99 %, at most" in capsys.readouterr().out
+    assert run(capsys, "certify", "ticket.safetensors", "target.pt", *BUILD)["data"] is None
+    assert main(["certify", "ticket.safetensors", "target.pt", *BUILD, *given[:3], "2"]) == 2
+    assert "confidence is 2.0; it must lie strictly between 0 and 1" in capsys.readouterr().err
+    np.save(tmp_path / "rows.npy", rows.numpy()[:, :, :3])
+    assert main(["certify", "ticket.safetensors", "target.pt", *BUILD, *given]) == 2
+    assert "inputs of shape" in capsys.readouterr().err
+    np.save(tmp_path / "rows.npy", 2 + rows.numpy())
+    assert main(["certify", "ticket.safetensors", "target.pt", *BUILD, *given]) == 2
+    assert "box" in capsys.readouterr().err
