@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 import sslth
 from sslth.errors import InvalidInputError
 from sslth.experiments.comparison import compare
+from sslth.experiments.inspect_ticket import inspect_ticket, inspection_table
 from sslth.experiments.wording import words_for
 
 
@@ -57,3 +60,13 @@ def test_what_belongs_to_no_layer_is_named() -> None:
     ticket = sslth.extract(carried, torch.rand(2, 3), 8, carry_over={"4"}, progress=False)
     assert ticket.names_that_stay == []
     assert words_for([str(number) for number in range(10)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+
+
+def test_inspection_names_what_stays(tmp_path: Path) -> None:
+    model = Heads(True).eval()
+    sslth.extract(model, torch.rand(2, 3), 8, progress=False).save(tmp_path / "t.safetensors")
+    found = inspect_ticket(tmp_path / "t.safetensors")
+    assert sorted(found["stays"]) == ["scale", "slopes.weight"]
+    line = next(line for line in inspection_table(found).splitlines() if line.startswith("taken as they are"))
+    assert "slopes.weight" in line
+    assert line.endswith("the target's own numbers, not in the file")
