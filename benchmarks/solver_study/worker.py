@@ -91,7 +91,8 @@ class Worker:
             self._start()
         assert self._pipe is not None
         self._trials += 1
-        self._pipe.send(dict(trial))
+        with suppress(OSError):  # a dead child is seen below, where it would answer
+            self._pipe.send(dict(trial))
         limit = trial.get("time_limit", PREPARATION)
         deadline, started = time.monotonic() + PREPARATION, math.nan
         while True:
