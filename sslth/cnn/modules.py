@@ -66,8 +66,13 @@ class PrunedPair(nn.Module):
     channels : int64[k]
     scales : float32[k], v_t
     kernels : float32[k, c_out / groups, *kernel_size], U[:, t]
-    constant_scales : float32[m] and constant_kernels : float32[m, c_out], the filters that read the constant 1; where
-        there are none, ordinary attributes: `torch.export.save` cannot write buffers without entries
+    constant_scales : float32[m]
+    constant_kernels : float32[m, c_out]
+
+    Notes
+    -----
+    The filters that read the constant 1 are ordinary attributes where there are none: `torch.export.save` cannot write
+    buffers without entries.
     """
 
     channels: Tensor
