@@ -253,7 +253,6 @@ def looked_up(module: nn.Embedding, x: Enclosure) -> Enclosure:
     """Rows of a table that both networks hold, by whole numbers that are the same in both."""
     table, (low, high) = exact(module.weight), (end.long() for end in (x.target.low, x.target.high))
     ranges, place = torch.unique(torch.stack([low, high], -1).reshape(-1, 2), dim=0, return_inverse=True)
-    # as slices are cut: a range of rows that do not exist has none
     rows = [table[first : last + 1] for first, last in ranges.tolist()]
     ends = (torch.stack([part.amin(0) for part in rows]), torch.stack([part.amax(0) for part in rows]))
     value = Interval(*(end[place].reshape(*low.shape, -1) for end in ends))
