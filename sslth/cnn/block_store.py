@@ -24,7 +24,7 @@ __all__ = ["BlockStore", "block_key"]
 Filters = npt.NDArray[np.uint32]
 FloatArray = npt.NDArray[np.float64]
 
-_REVISION = 3  # of the searches: raise it whenever one of them may find other filters for the same block
+_REVISION = 4  # of the searches: raise it whenever one of them may find other filters for the same block
 _APPLICATION_ID = int.from_bytes(b"SSLB", "big")  # tells our files from other programs'
 _WAIT_SECONDS = 60.0
 _TABLES = (

@@ -154,10 +154,11 @@ def calibrate(
             if node.op == "placeholder":
                 walk.start(node, chunks)
                 continue
+            walk.step_target(node)
             if name in waiting:
                 done[name] = waiting.pop(name)
                 refit(done[name], _moments(done[name], walk, node), seed, find, threads)
-            walk.step(node, done)
+            walk.step_ticket(node, done)
         error = output_error(walk.results(node))
     for fitted in waiting.values():
         _leave(fitted, seed, find, threads)
@@ -177,20 +178,20 @@ def _features(fitted: FittedLayer) -> int:
 
 
 def _moments(fitted: FittedLayer, walk: _Walk, node: fx.Node) -> Moments:
+    """Of the ticket's inputs and the target's results, which `walk` has by now."""
     layer = fitted.plan.layer
     largest_input = largest_target = 0.0
     rows = 0
-    for (target, _), (ticket, _) in walk.arguments(node):
-        z = walk.run(node, target, {})
-        largest_input = max(largest_input, float(ticket[0].abs().max()))
+    for x, z in walk.ticket_inputs_and_target_results(node):
+        largest_input = max(largest_input, float(x.abs().max()))
         largest_target = max(largest_target, float(z.abs().max()))
         rows += z.numel() // layer.wiring.out_channels
     gram = Gram(
         layer.wiring, not layer.nonnegative, bool(layer.tap_constants), largest_input, largest_target, rows,
         _features(fitted) <= LARGEST_HESSIAN,
     )  # fmt: skip
-    for (target, _), (ticket, _) in walk.arguments(node):
-        gram.add(ticket[0], walk.run(node, target, {}))
+    for x, z in walk.ticket_inputs_and_target_results(node):
+        gram.add(x, z)
     return gram.moments()
 
 
@@ -203,6 +204,7 @@ class _Walk:
         self._values: dict[fx.Node, list[Pair]] = {}
         self._readers = {node: len(node.users) for node in graph_module.graph.nodes}
         self._started = False
+        self._ahead: list[Any] = []  # of the operation that the target is ahead with
 
     def start(self, node: fx.Node, chunks: Sequence[Tensor]) -> None:
         """Enter the inputs; further arguments of the forward have their defaults."""
@@ -226,14 +228,24 @@ class _Walk:
         """The target's operation."""
         return getattr(self._interpreter, node.op)(node.target, arguments, dict(keywords))
 
-    def step(self, node: fx.Node, fitted: Mapping[str, FittedLayer]) -> None:
-        """Apply one operation everywhere, and drop what is not read again."""
+    def step_target(self, node: fx.Node) -> None:
+        """Apply one operation in the target."""
+        self._ahead = [self._store.put(self.run(node, *self._fetched(node, i, 0))) for i in range(self._chunks)]
+
+    def ticket_inputs_and_target_results(self, node: fx.Node) -> Iterator[tuple[Any, Any]]:
+        """What a layer sees in the ticket and what `step_target` has just made of the target, in float64."""
+        for number, result in enumerate(self._ahead):
+            yield self._fetched(node, number, 1)[0][0], self._store.get(result)
+
+    def step_ticket(self, node: fx.Node, fitted: Mapping[str, FittedLayer]) -> None:
+        """Apply the same operation in the ticket, and drop what is not read again."""
         layer = fitted.get(str(node.target)) if node.op == "call_module" else None
         results: list[Pair] = []
-        for target, ticket in self.arguments(node):
-            mine = self.run(node, *ticket) if layer is None else apply_fitted(layer, ticket[0][0])
-            results.append((self._store.put(self.run(node, *target)), self._store.put(mine)))
-        self._values[node] = results
+        for number, wanted in enumerate(self._ahead):
+            arguments = self._fetched(node, number, 1)
+            mine = self.run(node, *arguments) if layer is None else apply_fitted(layer, arguments[0][0])
+            results.append((wanted, self._store.put(mine)))
+        self._values[node], self._ahead = results, []
         for source in node.all_input_nodes:
             self._readers[source] -= 1
             if self._readers[source] == 0:

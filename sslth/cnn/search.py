@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +20,7 @@ from sslth.cnn.wide import (
 )
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.sign_tile import sign_tile
+from sslth.subset_sum.kernels.tail import take_signs_off
 from sslth.subset_sum.limits import Limits, Norm
 from sslth.subset_sum.solve import solve_within
 from sslth.subset_sum.solvers import Solver
@@ -158,7 +158,8 @@ class Ordered:
         self.lengths = scales[: self.main.size].astype(np.float64)
         self.keep = np.zeros(filters.size, dtype=np.bool_)
         self._tail = block.rows(filters[self.main.size :], scales[self.main.size :])
-        self._half = 0.5 * _sum(self._tail)
+        self._tail.flags.writeable = False
+        self._half = 0.5 * _sum(self._tail) if self.main.size else np.zeros(target.size)
         self.residual = target - self._half
 
     def finished(self, length: float, kept: Keeping | None = None) -> Numbers:
@@ -247,7 +248,9 @@ def _spend_tail(rows: FloatArray, target: FloatArray, n: int) -> tuple[npt.NDArr
     solution = solve_within(Instance(rows, target), _last_solver(d, m, n), Limits(max_work=MOST_WORK))
     keep = np.zeros(m, dtype=np.bool_)
     keep[solution.subset] = True
-    return keep, math.sqrt(float(np.sum((_sum(rows[solution.subset]) - target) ** 2)))
+    left = target.copy()
+    take_signs_off(rows, np.arange(m), keep, 0.0, left)
+    return keep, float(np.linalg.norm(left))
 
 
 def _sum(rows: FloatArray) -> FloatArray:

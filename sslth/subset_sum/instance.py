@@ -29,7 +29,8 @@ class Instance:
     Parameters
     ----------
     samples : float64[n, d]
-        Row i is X_i. Anything NumPy turns into real numbers is accepted and copied; a one-dimensional
+        Row i is X_i. Anything NumPy turns into real numbers is accepted and copied, but for float64 arrays
+        in C order that own their memory and are read-only: those are taken as they are. A one-dimensional
         array together with a scalar target means d = 1.
     target : float64[d]
         The vector z.
@@ -46,7 +47,7 @@ class Instance:
 
     Notes
     -----
-    The arrays are read-only copies. Cost O(n d) time and memory.
+    The arrays are read-only. Cost O(n d) time and memory.
 
     Examples
     --------
@@ -191,9 +192,16 @@ def _as_float64(values: npt.ArrayLike, name: str) -> FloatArray:
         largest = max(abs(int(array.min())), abs(int(array.max())))
         if largest > _LARGEST_EXACT_INTEGER:
             raise InvalidInputError(f"{name} holds the integer {largest}, which float64 cannot hold; scale it down")
+    if type(array) is np.ndarray and array.dtype == np.float64 and array.flags.c_contiguous and _is_settled(array):
+        return array
     require_bytes(8 * array.size, f"a copy of {name}, an array of shape {array.shape},")
     with np.errstate(over="ignore"):  # a long double beyond float64 becomes inf, which is refused with its place
         return np.array(array, dtype=np.float64, order="C", copy=True)
+
+
+def _is_settled(array: FloatArray) -> bool:
+    """Whether nobody can write to it without making it writeable again."""
+    return array.flags.owndata and not array.flags.writeable
 
 
 def _check_finite(array: FloatArray, name: str) -> None:

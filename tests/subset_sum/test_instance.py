@@ -145,6 +145,18 @@ def test_arrays_are_read_only_copies():
         instance.cardinality = 2
 
 
+def test_a_read_only_array_is_taken_without_a_copy():
+    samples = GOOD.copy()
+    samples.flags.writeable = False
+    assert Instance(samples, [0.0, 0.0]).samples is samples
+    view = GOOD.copy()[:]  # somebody else may write to what it shows
+    view.flags.writeable = False
+    assert Instance(view, [0.0, 0.0]).samples is not view
+    single = GOOD.astype(np.float32)
+    single.flags.writeable = False
+    assert Instance(single, [0.0, 0.0]).samples.dtype == np.float64
+
+
 @pytest.mark.parametrize("order", ["strided", "fortran", "reversed", "read-only"])
 def test_any_memory_layout_is_accepted(order):
     match order:

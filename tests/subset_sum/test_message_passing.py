@@ -11,6 +11,7 @@ from scipy.special import erfcx, log_ndtr
 import sslth
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels import message_passing as kernels
+from sslth.subset_sum.kernels.tail import lay_out
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solvers.message_passing import MessagePassing
 
@@ -90,12 +91,14 @@ def test_a_round_follows_the_equations() -> None:
     kernels.set_out(rows32, 0.0, noise, *state, sums, wish)
     signs = np.zeros(m, dtype=np.bool_)
     front, steps = np.array([1.7, 0.1]), 50
-    columns = np.ascontiguousarray(rows32.T)
-    done, _, over = kernels.anneal(
+    columns = np.ascontiguousarray(rows32.T).ravel()
+    settled = np.zeros(m, dtype=np.float32)
+    done, _, over, active = kernels.anneal(
         rows32, columns, weights.astype(np.float32), 0.0, stiffness, target, 0.5, 0.0, 0.9, front, steps, 0, 5,
-        *state, sums, wish, signs, math.inf,
+        *state, sums, wish, np.arange(m), m, settled, np.zeros(d), weights.sum(), signs, math.inf,
     )  # fmt: skip
-    assert (done, over) == (5, False)
+    assert (done, over, active) == (5, False, m)
+    assert settled.tolist() == state[0].tolist()
     x, history, plain_wish = np.tanh(noise), np.zeros(m), np.zeros(d)
     plain_sums = rows.T @ x
     for k in range(1, 6):
@@ -106,6 +109,42 @@ def test_a_round_follows_the_equations() -> None:
     assert np.allclose(state[0], x, atol=2e-3)
     assert np.allclose(sums, plain_sums, atol=1e-2)
     assert np.allclose(wish, plain_wish, atol=1e-2)
+
+
+@pytest.mark.parametrize("prior", [0.0, -0.5])
+def test_rows_that_leave_keep_their_sign_and_stay_in_the_sum(prior: float) -> None:
+    rng = np.random.default_rng(3)
+    m, d, steps = 333, 27, 60
+    rows = np.abs(rng.standard_normal((m, 1))) * rng.standard_normal((m, d))
+    target, weights = rng.uniform(-9, 9, d), (rows**2).mean(axis=1)
+    rows32, columns = np.zeros((336, 32), dtype=np.float32), np.zeros((32, 336), dtype=np.float32)
+    lay_out(rows, rows32, columns)
+    assert np.array_equal(rows32[:m, :d], rows.astype(np.float32))
+    assert np.array_equal(columns, rows32.T)
+    padded = np.append(weights, np.zeros(3)).astype(np.float32)
+    state = [np.zeros(336, dtype=np.float32) for _ in range(3)]
+    sums, wish, settled, fixed = np.zeros(32, dtype=np.float32), np.zeros(d), state[0].copy(), np.zeros(32)
+    kernels.set_out(rows32, prior, np.zeros(m), *state, sums, wish)
+    numbers, active, signs, best, over, done = np.arange(336), 336, np.zeros(m, dtype=np.bool_), math.inf, False, 0
+    seen = [active]
+    while not over:
+        done, best, over, active = kernels.anneal(
+            rows32, columns.ravel(), padded, 0.0, np.append(weights**2, np.zeros(3)), target, 0.01, prior, 0.9,
+            np.array([1.7, 0.1]), steps, done, done + 1, *state, sums, wish, numbers, active, settled, fixed,
+            weights.sum(), signs, best,
+        )  # fmt: skip
+        seen.append(active)
+        gone = np.setdiff1d(np.arange(m), numbers[:active])
+        assert np.allclose(fixed[:d], np.sign(settled[gone]) @ rows[gone], atol=1e-4)
+        assert np.all(np.abs(settled[gone]) == 1.0)
+        assert np.allclose(fixed[:d] + sums[:d], settled[:m] @ rows, atol=1e-3)
+        here = numbers[:active][numbers[:active] < m]
+        assert np.array_equal(rows32[:active][numbers[:active] < m, :d], rows[here].astype(np.float32))
+    assert done == steps
+    assert seen == sorted(seen, reverse=True)
+    assert all(count % 8 == 0 for count in seen)
+    assert 0 < seen[-1] < 0.5 * m
+    assert best == pytest.approx(np.abs(target - np.where(signs, 1, -1) @ rows).max(), abs=1e-3)
 
 
 @pytest.mark.needs_jit

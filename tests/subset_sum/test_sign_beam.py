@@ -19,7 +19,8 @@ from sslth.subset_sum.solvers.sign_pursuit import decide_large_rows
 def problem(m: int, d: int, seed: int) -> TailProblem:
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((m, d)) * rng.uniform(0.1, 1, (m, 1))
-    return TailProblem(rows[np.argsort(-np.linalg.norm(rows, axis=1))], rng.uniform(-1, 1, d), 1.0, False, None)
+    rows = rows[np.argsort(-np.linalg.norm(rows, axis=1))]
+    return TailProblem(rows, rng.uniform(-1, 1, d), 1.0, np.mean(rows**2, axis=1), False, None)
 
 
 @pytest.mark.parametrize(("half_width", "norm"), [(None, Norm.SUP), (None, Norm.L2), (0.3, Norm.SUP)])
@@ -77,6 +78,9 @@ def test_the_tail_problem_is_the_instance() -> None:
         keep[front.tail] = signs
         error = np.abs(instance.samples[keep].sum(axis=0) - instance.target).max()
         assert tail.error(signs, Norm.SUP) * tail.unit == pytest.approx(error)
+        plain = tail.rows[:, :4]
+        assert np.mean(plain**2) == pytest.approx(1.0)
+        assert tail.weights == pytest.approx(np.mean(plain**2, axis=1))
 
 
 @pytest.mark.needs_jit

@@ -6,7 +6,7 @@ import numpy as np
 
 from sslth.subset_sum.kernels.jit import njit
 
-__all__ = ["beam_over_tail", "dot", "flip_pass", "squared_norms", "threshold_pass"]
+__all__ = ["beam_over_tail", "dot", "flip_pass", "norms_and_sum", "squared_norms", "threshold_pass"]
 
 
 @njit
@@ -35,6 +35,17 @@ def squared_norms(rows, norms):
     """norms[i] = |rows[i]|^2; float64[n, d] to float64[n]."""
     for i in range(rows.shape[0]):
         norms[i] = dot(rows[i], rows[i])
+
+
+@njit
+def norms_and_sum(rows, norms, total):
+    """norms[i] = |rows[i]|^2 and total = sum of the rows, in one pass; float64[n, d] to float64[n], float64[d]."""
+    total[:] = 0.0
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        norms[i] = dot(row, row)
+        for j in range(total.size):
+            total[j] += row[j]
 
 
 @njit

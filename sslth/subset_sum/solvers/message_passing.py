@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.message_passing import anneal, set_out
+from sslth.subset_sum.kernels.tail import lay_out
 from sslth.subset_sum.limits import Limits, Norm
 from sslth.subset_sum.solution import BoolArray, Outcome
 from sslth.subset_sum.solvers.sign_beam import TailProblem, beam_signs
@@ -32,7 +34,6 @@ _ENTRY_ROUNDS = 5e10  # of all runs together: some seconds
 _MOST_RUNS = 100_000
 _SMALLEST_BOX = 1e-6  # of a row's root mean square entry: what float32 sums resolve
 _SHAKE = 0.35  # spread of the logarithm of a row's stiffness, drawn for each run
-_TRANSPOSED_AT_ONCE = 64  # rows: what they take stays in the cache
 _FROZEN = 0.999  # rows with a larger |mean| are left out of the final beam
 
 
@@ -125,15 +126,11 @@ class _Runs:
         self.rng = np.random.Generator(np.random.Philox(limits.seed))
         padded = (-(-self.m // 8) * 8, -(-self.d // 8) * 8)
         self.rows = np.zeros(padded, dtype=np.float32)
-        self.rows[: self.m, : self.d] = self.problem.rows
-        self.columns = np.empty(padded[::-1], dtype=np.float32)
-        for start in range(0, padded[0], _TRANSPOSED_AT_ONCE):  # half the time of a transpose at once
-            part = slice(start, start + _TRANSPOSED_AT_ONCE)
-            self.columns[:, part] = self.rows[part].T
+        self.columns = np.zeros(padded[::-1], dtype=np.float32)
         self.weights = np.zeros(padded[0], dtype=np.float32)
         self.weights[: self.m] = self.problem.weights
         self.prior = float(np.arctanh(2.0 * front.share - 1.0)) if self.worth_while else 0.0
-        self.means, self.history, self.spread = (np.zeros(padded[0], dtype=np.float32) for _ in range(3))
+        self.settled, self.means, self.history, self.spread = (np.zeros(padded[0], dtype=np.float32) for _ in range(4))
         self.sums = np.zeros(padded[1], dtype=np.float32)
         self.wish = np.zeros(self.d)
         self.rounds_done, self.hurried = 0, False
@@ -183,7 +180,12 @@ class _Runs:
         noise = 0.1 * self.rng.standard_normal(self.m)
         first, last = self.settings.front
         span = np.array([first * (1.0 + 1.5 * alike), last + 0.25 * alike])  # rows alike freeze by lot, one by one
+        lay_out(self.problem.rows, self.rows, self.columns)  # again in every run: rows leave them
+        self.columns[:, self.m :] = 0.0
         set_out(self.rows, self.prior, noise, self.means, self.history, self.spread, self.sums, self.wish)
+        weights, fixed = self.weights.copy(), np.zeros(self.sums.size)
+        numbers, active = np.arange(self.means.size), self.means.size
+        total = float(self.weights.sum(dtype=np.float64)) * (1.0 - math.tanh(self.prior) ** 2)
         chunk = max(1, _ENTRIES_A_CHUNK // self.rows.size)
         found = np.zeros(self.m, dtype=np.bool_)
         done, over, error = 0, False, np.inf
@@ -193,10 +195,11 @@ class _Runs:
             now = chunk if left is None else max(1, min(chunk, left // self.m))
             stop = min(done + now, rounds if done >= beam_at else beam_at)
             before = done
-            done, error, over = anneal(
-                self.rows, self.columns, self.weights, self.problem.count_entry, stiffness,
+            done, error, over, active = anneal(
+                self.rows, self.columns.ravel(), weights, self.problem.count_entry, stiffness,
                 self.problem.target, box, self.prior, 0.9, span,
-                rounds, done, stop, self.means, self.history, self.spread, self.sums, self.wish, found, error,
+                rounds, done, stop, self.means, self.history, self.spread, self.sums, self.wish,
+                numbers, active, self.settled, fixed, total, found, error,
             )  # fmt: skip
             self.front.work += self.m * (done - before)
             self.rounds_done += done - before
@@ -208,7 +211,7 @@ class _Runs:
                 return
 
     def _finish(self, box: float, width: int) -> None:
-        means = self.means[: self.m].astype(np.float64)
+        means = self.settled[: self.m].astype(np.float64)
         open_rows = np.flatnonzero(np.abs(means) < _FROZEN)
         if open_rows.size == 0 or self.limits.exceeded(self.front.work):
             return

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from sslth.subset_sum.instance import FloatArray, Instance
 from sslth.subset_sum.kernels.sign_beam import beam_over_signs, follow_back
+from sslth.subset_sum.kernels.tail import gather_scaled, take_weighted_off
 from sslth.subset_sum.limits import Limits, Norm
 from sslth.subset_sum.solution import BoolArray, Outcome
 from sslth.subset_sum.solvers.sign_pursuit import (
@@ -23,7 +24,6 @@ from sslth.subset_sum.solvers.sign_pursuit import (
 
 __all__ = ["SignBeam", "TailProblem", "beam_signs"]
 
-_SQUARES_AT_ONCE = 1 << 15  # which stay in the cache
 _ENTRIES_A_CHUNK = 8_000_000  # child entries between two looks at the clock: about 10 ms
 
 
@@ -39,6 +39,8 @@ class TailProblem:
     target : float64[d + c]
     unit : float
         What the rows were divided by; 0 if all of them vanish.
+    weights : float64[m]
+        The mean square of each row, without the last column where that counts.
     counted : bool
         Whether c = 1.
     wanted : int or None
@@ -48,47 +50,44 @@ class TailProblem:
     rows: FloatArray
     target: FloatArray
     unit: float
+    weights: FloatArray
     counted: bool
     wanted: int | None
 
     @classmethod
     def of(cls, front: Front, count_step: float = 0.0) -> TailProblem:
         """The tail of a front; one row too many or too few weighs `count_step` units where a number is wanted."""
-        rows = front.rows[front.tail]  # a copy, changed in place: fresh memory costs as much as the arithmetic
-        rows *= 0.5
-        unit = float(np.sqrt(np.mean(rows**2))) if rows.size else 0.0
-        residual = front.residual + (2.0 * front.share - 1.0) * rows.sum(axis=0)  # as if undecided rows counted 1/2
-        if unit > 0.0:
-            rows /= unit
-            residual = residual / unit
-        if front.wanted is None:
-            return cls(rows, residual, unit, False, None)
-        m = rows.shape[0]
-        column = np.full((m, 1), 0.5 * count_step)
-        goal = (front.wanted - 0.5 * m) * count_step
-        return cls(np.hstack([rows, column]), np.append(residual, goal), unit, True, front.wanted)
+        m, d = front.tail.size, front.rows.shape[1]
+        squares = front.norms[front.tail]
+        unit = 0.5 * math.sqrt(float(squares.mean()) / d) if m else 0.0
+        factor = 0.5 / unit if unit > 0.0 else 0.5
+        residual = front.residual.copy()
+        if front.share != 0.5:  # as if undecided rows counted 1/2
+            residual += (2.0 * front.share - 1.0) * 0.5 * front.rows[front.tail].sum(axis=0)
+        residual /= unit or 1.0
+        rows = np.empty((m, d if front.wanted is None else d + 1))
+        gather_scaled(front.rows, front.tail, factor, rows)
+        if front.wanted is not None:
+            rows[:, d] = 0.5 * count_step
+            residual = np.append(residual, (front.wanted - 0.5 * m) * count_step)
+        return cls(rows, residual, unit, squares * (factor * factor / d), front.wanted is not None, front.wanted)
 
     @property
     def count_entry(self) -> float:
         """What every row has in the last column, where counted; else 0."""
         return float(self.rows[0, -1]) if self.counted else 0.0
 
-    @cached_property
-    def weights(self) -> FloatArray:
-        """The mean square of each row, without the last column where that counts; float64[m]."""
-        m, d = self.rows.shape
-        plain = self.rows[:, : d - 1] if self.counted else self.rows
-        weights = np.empty(m)
-        size = max(1, _SQUARES_AT_ONCE // d)
-        for start in range(0, m, size):
-            (plain[start : start + size] ** 2).mean(axis=1, out=weights[start : start + size])
-        return weights
+    def left_by(self, weights: FloatArray) -> FloatArray:
+        """target - weights @ rows, float64[d + c]; by our own kernel, as threads of a library do not help here."""
+        residual = self.target.copy()
+        take_weighted_off(self.rows, weights, residual)
+        return residual
 
     def error(self, signs: BoolArray, norm: Norm) -> float:
         """The norm of the residual in units; inf for a wrong number of + signs."""
         if self.counted and int(signs.sum()) != self.wanted:
             return float("inf")
-        residual = self.target - np.where(signs, 1.0, -1.0) @ self.rows
+        residual = self.left_by(np.where(signs, 1.0, -1.0))
         return float(norm.of(residual[: residual.size - 1] if self.counted else residual))
 
 
@@ -120,7 +119,7 @@ def beam_signs(
     halves = np.stack([1.0 + open_means, 1.0 - open_means], axis=1) / 2.0
     priors = np.zeros((k, 2)) if half_width is None else -np.log(np.maximum(halves, 1e-9))
     residuals = np.zeros((2, d, width), dtype=np.float32)
-    residuals[0, :, 0] = problem.target - fixed @ problem.rows
+    residuals[0, :, 0] = problem.left_by(fixed)
     carried = np.zeros((2, width), dtype=np.float32)
     if half_width is None:
         carried[0, 0] = np.dot(residuals[0, :, 0], residuals[0, :, 0])

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sslth.subset_sum.instance import FloatArray, Instance
-from sslth.subset_sum.kernels.pursuit import flip_pass, squared_norms
+from sslth.subset_sum.kernels.pursuit import flip_pass, norms_and_sum
 from sslth.subset_sum.kernels.sign_pursuit import sign_pass
+from sslth.subset_sum.kernels.tail import take_signs_off
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import BoolArray, Outcome, StoppedBy
 from sslth.subset_sum.solvers.flips_and_swaps import improve_by_flips_and_swaps
@@ -76,8 +77,7 @@ class Front:
 
     def settle(self, signs: BoolArray) -> None:
         """Decide the tail: signs bool[m], True for kept rows."""
-        rows = self.rows[self.tail]
-        self.residual = self.residual + self.share * rows.sum(axis=0) - rows[signs].sum(axis=0)
+        take_signs_off(self.rows, self.tail, signs, self.share, self.residual)
         self.keep[self.tail] = signs
         self.tail = self.tail[:0]
 
@@ -97,8 +97,8 @@ def decide_large_rows(
     """
     rows, target, shift = scaled_to_one(instance)
     n, d = rows.shape
-    norms = np.empty(n)
-    squared_norms(rows, norms)
+    norms, total = np.empty(n), np.empty(d)
+    norms_and_sum(rows, norms, total)
     order = np.arange(n) if presorted else np.argsort(-norms, kind="stable")
     main, tail = order[: n - tail_size], order[n - tail_size :]
     if not presorted and main.size:
@@ -107,9 +107,7 @@ def decide_large_rows(
     share = 0.5 if size is None else size / n
     weight = 0.0 if size is None else 1.0 / d  # the count is a coordinate as large as the row's others
     keep = np.zeros(n, dtype=np.bool_)
-    front = Front(
-        rows, target, shift, norms, tail, keep, target - share * rows.sum(axis=0), share, 0.0, weight, None, work, None
-    )
+    front = Front(rows, target, shift, norms, tail, keep, target - share * total, share, 0.0, weight, None, work, None)
     chunk = max(1, _ENTRIES_A_CHUNK // d)
     done = 0
     while done < main.size:
