@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sslth.cnn.arguments import check_memory
 from sslth.cnn.block_store import BlockStore
 from sslth.cnn.fit import Finder
-from sslth.cnn.plan import Searcher, bytes_of_block, threads_that_fit
+from sslth.cnn.plan import Searcher, bytes_of_block
 from sslth.cnn.prepared import prepare
 from sslth.cnn.progress import Progress, report_progress
 from sslth.cnn.search import TiledSearch
@@ -166,8 +166,7 @@ def extract(
         widths = ready.widths(checked) if plan is None else plan.widths
         check_memory(ready.wirings, widths, ready.memory, bytes_of_block(chosen))
         plans = ready.plans(widths, report)
-        tasks = [task for layer in plans for task in layer.tasks(seed)]
-        find = Finder(chosen, max_kept, threads_that_fit(tasks, chosen, ready.memory, threads), store, report)
+        find = Finder(chosen, max_kept, threads, ready.memory, store, report)
         layers, note = ready.fit(plans, find)
     settings = {"compensation": note}
     return ready.ticket(layers, settings if plan is None else settings | {"plan": plan.stored(layers)})

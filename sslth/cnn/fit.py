@@ -51,10 +51,12 @@ class Finder:
         solver: Searcher,
         max_kept: int | None,
         threads: int | None,
+        memory: int,
         store: BlockStore | None,
         report: Progress,
     ) -> None:
         self.threads = threads
+        self._memory = memory
         self._solver, self._max_kept, self._store, self._report = solver, max_kept, store, report
         self._spool = Spool()
         self._done = self._total = 0
@@ -78,7 +80,9 @@ class Finder:
         bar = self._report if isinstance(self._report, Bar) else None
         if bar is not None:
             bar.searched(0)
-        with closing(search_all(tasks, self._solver, self._max_kept, self.threads, store=self._store)) as searched:
+        with closing(
+            search_all(tasks, self._solver, self._max_kept, self.threads, store=self._store, memory=self._memory)
+        ) as searched:
             for number, filters in searched:
                 found[number] = KeptFilters.of(filters, self._spool)
                 self._done += 1

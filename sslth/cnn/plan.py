@@ -150,7 +150,7 @@ def bytes_of_block(solver: Searcher) -> Callable[[int, int], int]:
 
 
 def threads_that_fit(tasks: Sequence[Task], solver: Searcher, memory: int, threads: int | None) -> int:
-    """How many blocks may be searched at the same time within `memory` bytes; at least one."""
+    """How many of the largest blocks may be searched at the same time within `memory` bytes; at least one."""
     shapes = {(task.block.size // 2, task.block.d) for task in tasks}
     largest = max((bytes_of_block(solver)(width, d) for width, d in shapes), default=1)
     return max(1, min(threads or 1, memory // max(1, largest)))
@@ -163,11 +163,13 @@ def search_all(
     threads: int | None,
     *,
     store: BlockStore | None = None,
+    memory: int | None = None,
 ) -> Generator[tuple[int, Numbers], None, None]:
     """Yield (number, kept filters) of every task as it is found; closing the generator starts no further block.
 
     Kernels release the GIL, so threads will do; under a `joblib.parallel_config` blocks go to its workers. With a store
-    each finished block is in it at once, and what is in it is not searched again. Neither changes what is found.
+    each finished block is in it at once, and what is in it is not searched again. No more blocks are searched at a time
+    than fit into `memory` bytes, but for one; processes of joblib are not counted. None of it changes what is found.
     """
     keys: list[bytes] = []
     left = list(range(len(tasks)))
@@ -186,15 +188,20 @@ def search_all(
         if store is not None:
             store.put(keys[left[place]], filters)
 
+    waiting = [tasks[number] for number in left]
+    side_by_side = threads if memory is None else threads_that_fit(waiting, solver, memory, threads or os.cpu_count())
     if isinstance(solver, TiledSearch) and solver.device is not None and max_kept is None:
-        with closing(_search_on_device([tasks[number] for number in left], solver, threads, note)) as found_there:
+        with closing(_search_on_device(waiting, solver, side_by_side, note)) as found_there:
             for place, filters in found_there:
                 yield left[place], filters
         return
     if isinstance(solver, TiledSearch):  # cores that would have nothing to do draw the next tile
-        solver = replace(solver, ahead=len(left) < (threads or os.cpu_count() or 1))
+        cores = threads or os.cpu_count() or 1
+        solver = replace(solver, ahead=min(len(left), side_by_side or cores) < cores)
     work = partial(search, solver=solver, max_kept=max_kept)
-    with closing(run_all(work, [tasks[number] for number in left], threads, note)) as results:
+    size = bytes_of_block(solver)
+    taking = None if memory is None else ([size(task.block.size // 2, task.block.d) for task in waiting], memory)
+    with closing(run_all(work, waiting, threads, note, taking=taking)) as results:
         for place, filters in results:
             yield left[place], filters
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ def run_all(
     threads: int | None,
     finished: Callable[[int, Result], None] = lambda _number, _result: None,
     stop: threading.Event | None = None,
+    taking: tuple[Sequence[int], int] | None = None,
 ) -> Generator[tuple[int, Result], None, None]:
     """Yield (number, work(item)) for every item as it is done, in any order.
 
@@ -39,6 +41,9 @@ def run_all(
     stop : threading.Event, optional
         Set when the generator is closed or interrupted, so that long work on threads can give up. Not when an item
         fails: the others bring theirs home.
+    taking : (sequence of int, int), optional
+        Bytes that each item takes, and how many may be taken at a time in this process; an item that takes more runs
+        alone.
 
     Notes
     -----
@@ -54,7 +59,38 @@ def run_all(
     if _joblib_is_configured():
         yield from _on_joblib(work, items, finished)
     else:
-        yield from _on_threads(work, items, threads, finished, stop)
+        allowance = _Allowance(taking[1]) if taking is not None else None
+        held = taking[0] if taking is not None else [0] * len(items)
+        yield from _on_threads(_within(work, allowance), list(zip(items, held, strict=True)), threads, finished, stop)
+
+
+class _Allowance:
+    """So much may be taken at a time; who would take more than is left waits, and takes all of it at most."""
+
+    def __init__(self, whole: int) -> None:
+        self._whole = self._left = whole
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, wanted: int) -> Iterator[None]:
+        share = min(wanted, self._whole)
+        with self._changed:
+            self._changed.wait_for(lambda: share <= self._left)
+            self._left -= share
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += share
+                self._changed.notify_all()
+
+
+def _within(work: Callable[[Item], Result], allowance: _Allowance | None) -> Callable[[tuple[Item, int]], Result]:
+    def run(item: tuple[Item, int]) -> Result:
+        with allowance.taken(item[1]) if allowance is not None else nullcontext():
+            return work(item[0])
+
+    return run
 
 
 def _on_threads(
