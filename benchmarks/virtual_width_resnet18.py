@@ -74,7 +74,7 @@ def measured(
     wall, processor = time.perf_counter(), time.process_time()
     ticket = sslth.extract(
         model, held_out[:1], widths, seed=0, low=0.0, high=1.0, calibration=others if calibrated else None,
-        _blocks=out / "blocks.db",
+        memory="4GiB", _blocks=out / "blocks.db",
     )  # fmt: skip
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     ticket.save(out / "ticket.safetensors")

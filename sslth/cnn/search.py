@@ -55,7 +55,7 @@ _LARGEST_TAIL = 8 << 20  # entries: 0.1 ns a round and 64 bytes each
 _BYTES_AN_ENTRY_OF_TAIL = 64
 _BYTES_A_FILTER = 64
 _TILE_ROWS = 4096
-_TILE_ENTRIES = 4 << 20
+_TILE_ENTRIES = 1 << 19  # 2 MB: a tile is decided before it leaves the cache
 _LONG_RUN, _SHORT_RUN, _HASTY_RUN = (600, 32), (400, 16), (50, 4)  # rounds, states of the beam
 _MANY_ENTRIES = 1 << 18
 
@@ -173,7 +173,7 @@ class Ordered:
 
 
 def most_tile_rows(d: int) -> int:
-    """Rows of a tile: 4,096, or as many as make 2^22 entries."""
+    """Rows of a tile: 4,096, or as many as make 2^19 entries."""
     return max(1, min(_TILE_ROWS, _TILE_ENTRIES // d))
 
 
