@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def measured(
-    wish: float, size: int, out: Path, prediction: Path | None, times: float, calibrated: bool
+    wish: float, size: int, out: Path, prediction: Path | None, times: float = 1.0, calibrated: bool = False
 ) -> dict[str, Any]:
     """The extraction at predicted widths; seconds are those of the blocks that this call has searched."""
     predicted = json.loads(prediction.read_text()) if prediction is not None else predict_resnet18(wish, size)

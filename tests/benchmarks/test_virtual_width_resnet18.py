@@ -19,15 +19,29 @@ def small() -> nn.Module:
 
 
 @pytest.mark.needs_jit
-def test_it_measures_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_it_measures_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calibrated: bool) -> None:
     monkeypatch.setattr(virtual_width_resnet18, "resnet18", small)
     prediction = tmp_path / "prediction.json"
     prediction.write_text(json.dumps({"kinds": KINDS, "processor_seconds": 1.0}))
-    found = virtual_width_resnet18.measured(1e-2, 48, tmp_path, prediction)
+    found = virtual_width_resnet18.measured(1e-2, 48, tmp_path, prediction, calibrated=calibrated)
     assert 0 < found["logit_error"] < 0.05
     assert found["same_class"] > 0.9
     assert 0 < found["kept"] < found["filters"]
     assert found["ticket_bytes"] == (tmp_path / "ticket.safetensors").stat().st_size
     monkeypatch.setattr("sslth.cnn.plan.search", lambda *_: pytest.fail("a finished block was searched again"))
-    again = virtual_width_resnet18.measured(1e-2, 48, tmp_path, prediction)
+    again = virtual_width_resnet18.measured(1e-2, 48, tmp_path, prediction, calibrated=calibrated)
     assert again["logit_error"] == found["logit_error"]
+
+
+@pytest.mark.needs_jit
+def test_calibration_and_widths_make_a_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual_width_resnet18, "resnet18", small)
+    prediction = tmp_path / "prediction.json"
+    prediction.write_text(json.dumps({"kinds": KINDS, "processor_seconds": 1.0}))
+    plain, twice, fitted = (
+        virtual_width_resnet18.measured(1e-2, 48, tmp_path, prediction, times, calibrated)
+        for times, calibrated in ((1.0, False), (2.0, False), (1.0, True))
+    )
+    assert twice["filters"] > 1.9 * plain["filters"]
+    assert max(twice["logit_error"], fitted["logit_error"]) < 0.7 * plain["logit_error"]
