@@ -13,10 +13,10 @@ from sslth.subset_sum.draw_instance import draw_instance
 from sslth.subset_sum.exact import tile_layout
 from sslth.subset_sum.exact.cells import CellJoin
 from sslth.subset_sum.exact.lists import quarter_lists
-from sslth.subset_sum.exact.pair_model import PairModel
 from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.exact.search import Join, prove_optimum
 from sslth.subset_sum.exact.streams import StreamJoin
+from sslth.subset_sum.exact.tile_layout import TileLayout
 from sslth.subset_sum.exact.tile_plan import LARGEST_WINDOW, _Pricing
 from sslth.subset_sum.exact.tiles import TileJoin
 from sslth.subset_sum.exact.top import TopCandidates
@@ -28,6 +28,13 @@ from sslth.subset_sum.solvers.brute_force import BruteForce
 from sslth.subset_sum.solvers.meet_in_the_middle import MeetInTheMiddle
 
 SIZES = [{}, {"cardinality": 0}, {"cardinality": 3}, {"cardinality": 6}, {"cardinality": 8}, {"max_cardinality": 2}]
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["all sums", "sums within reach"])
+def _reaching(request, monkeypatch):
+    """Small instances pass through the search for sums out of reach as well."""
+    if request.param:
+        monkeypatch.setattr(tile_layout, "_WORTH_REACHING", 0)
 
 
 def by_tiles(instance: Instance, limits: Limits | None = None, threads: int = 1, way: str = "tiles") -> Outcome:
@@ -150,11 +157,13 @@ def test_runs_of_several_tiles(sizes):
 
 
 def _all_cells(problem, window):
-    model = PairModel(problem)
-    lists = quarter_lists(problem)
-    lines = [np.vstack([sums.columns, sums.sizes])[: model.axes] for sums in lists[:2]]
-    spans = sum(line.max(axis=1) - line.min(axis=1) for line in lines)
-    return list(_Pricing(problem, model, window, spans.tolist()).cells())
+    layout = TileLayout(problem, quarter_lists(problem), window)
+    found = []
+    with pytest.MonkeyPatch.context() as patched:
+        cells = _Pricing.cells
+        patched.setattr(_Pricing, "cells", lambda pricing: found.extend(cells(pricing)) or found)
+        layout.choose_cells()
+    return found
 
 
 def _matches(problem, grid, window):
@@ -217,7 +226,7 @@ def test_tiles_are_chosen_where_they_fit():
         for memory in (1 << 30, 4_500_000)
     }
     assert chosen == {1 << 30: "tiles", 4_500_000: "cells"}
-    far = Instance(instance.samples, 0.7 * np.maximum(instance.samples, 0).sum(axis=0))
+    far = Instance(instance.samples, np.maximum(instance.samples, 0).sum(axis=0))
     assert MeetInTheMiddle()(far, Limits()).details["join"] == "cells"
     assert MeetInTheMiddle()(draw_instance("gaussian", 32, 3, 1), Limits()).details["join"] == "streams"
     assert MeetInTheMiddle()(draw_instance("gaussian", 20, 9, 1), Limits()).details["join"] == "cells"

@@ -21,10 +21,10 @@ _SMALLEST_STREAM = 4096  # below, cells take less than a millisecond
 # vary most; d = 4, 35 to 49 against 28 to 48 up to that figure, 42 to 80 against 25 to 40 beyond; d = 5, 43 to 228
 # against 24 to 54. For a wanted size, d = 3, 12 to 32 against 19 to 33; d = 4, 45 to 111 against 25 to 40.
 _TILES_START, _TILES_NANOSECONDS, _TILES_NANOSECONDS_SIZED = 3.5e6, 50.0, 80.0
-# Where hardly any subset comes near, windows are as wide as the range of the sums, and boxes are what can be dropped:
-# at d = 5, n = 34, tiles took 8 ms against 59 at a remoteness of 2.5, but 670 against 87 at 2.9; n = 32, 380 against 20
-# at 9.7.
-_TILES_REMOTENESS = 2.6
+# Very far targets leave guesses of the window that may be too wide, and boxes are dropped as a whole: at n = 32 to 34,
+# d = 4 to 16, tiles took half of their time (geometric mean) at a remoteness of 2.6 to 6.5, 1.6 times as long at 6.5 to
+# 12.
+_TILES_REMOTENESS = 6.0
 _CELLS_NANOSECONDS = 800.0  # what cells take for a sum at d = 6 to 9, n = 40
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sslth.subset_sum.exact.pair_model import PairModel
+from sslth.subset_sum.exact.pair_sample import PairSample
 from sslth.subset_sum.exact.problem import HalvedProblem
 
 __all__ = ["LARGEST_WINDOW", "TilePlan", "plan_tiles"]
@@ -48,19 +48,21 @@ class TilePlan:
     nanoseconds: float
 
 
-def plan_tiles(problem: HalvedProblem, model: PairModel, window: int, spans: list[int]) -> TilePlan:
+def plan_tiles(problem: HalvedProblem, model: PairSample, window: int, spans: list[int], rows: int) -> TilePlan:
     """The cheapest of some hundred plans, by a model of their cost; every plan gives the same matches.
 
     Parameters
     ----------
     problem : HalvedProblem
-    model : PairModel
+    model : PairSample
     window : int
         The largest integer error that a match may have.
     spans : list of int
         Largest minus smallest stored sum of each coordinate; one entry more for the number of rows where it matters.
+    rows : int
+        Stored sums.
     """
-    pricing = _Pricing(problem, model, window, spans)
+    pricing = _Pricing(problem, model, window, spans, rows)
     best = min(pricing.cells(), key=lambda cells: cells.nanoseconds)
     return pricing.plan(best)
 
@@ -80,9 +82,9 @@ class _Cells:
 class _Pricing:
     """The cost of plans."""
 
-    def __init__(self, problem: HalvedProblem, model: PairModel, window: int, spans: list[int]) -> None:
+    def __init__(self, problem: HalvedProblem, model: PairSample, window: int, spans: list[int], rows: int) -> None:
         self.d, self.model, self.spans = problem.target.size, model, spans
-        self.rows = problem.half_sizes[0]
+        self.rows = max(1, rows)
         self.reach = [2 * window + 1] * self.d
         if problem.is_restricted:
             self.reach.append(problem.largest - problem.smallest + 1)

@@ -23,7 +23,7 @@ __all__ = ["TileJoin"]
 
 IntArray = npt.NDArray[np.int64]
 
-_FIRST_HITS = 5.0  # 2 to 12 take about as long on average; fewer need a second pass more often, which doubles the time
+_FIRST_HITS = 4.0  # 1 to 5 take about as long on average; fewer need a second pass more often
 _MOST_BLOCKS, _SMALLEST_BLOCK = 64, 1 << 13
 _FEWEST_FOR_THREADS = 1 << 14  # sums; fewer take less than a millisecond
 _AHEAD = 8  # a block knows what the blocks up to so many before it found, whatever the number of threads
@@ -32,7 +32,7 @@ _AHEAD = 8  # a block knows what the blocks up to so many before it found, whate
 class TileJoin:
     """Passes over two stored halves.
 
-    Memory 12 to 24 bytes for each sum of the first half and 8 for each of the other.
+    Memory up to 28 bytes for each sum of the first half and 20 for each of the other.
     """
 
     name = "tiles"
@@ -50,10 +50,17 @@ class TileJoin:
         return max(floor + 1, self.model.window(_FIRST_HITS, guess))
 
     def bytes_needed(self) -> int:
-        """The lists as they are and by axes; codes, bytes and cells of rows; wanted sums and their buckets; matches."""
+        """What all arrays take.
+
+        Lists as they are, by axes and along directions; for each row its partner, cell, code and bytes and two places
+        in the table of cells; for each wanted sum its partner, bucket and code; matches.
+        """
         lists, d = sum(self.problem.quarter_sizes), self.problem.target.size
         rows, wanted = self.problem.half_sizes
-        return lists * (24 * d + 300) + rows * (4 + 8 + 8 + 4) + wanted * 8 + (self.threads + _AHEAD) * (1 << 19)
+        return (
+            lists * (40 * d + 800) + rows * (4 + 4 + 4 + 8 + 8) + wanted * (4 + 8 + 8)
+            + (self.threads + _AHEAD) * (1 << 19)
+        )  # fmt: skip
 
     def fits_codes(self) -> bool:
         """Whether the codes of sums fit 31 bits."""
@@ -84,10 +91,10 @@ class TileJoin:
         if window < 0:
             return None, True
         with np.errstate(over="ignore"):  # bytes wrap around; compiled kernels do not mind
-            stored = TileLayout(self.problem, self.model, self.lists, window)
+            stored = TileLayout(self.problem, self.lists, window)
             stopped = self._store(stored)
-            if stopped is not None:
-                return stopped, False
+            if stopped is not None or stored.is_empty:
+                return stopped, stopped is None
             for found in self._results(stored, buffer):
                 self.work += found.work
                 for errors, codes in zip(found.errors, found.codes, strict=True):
@@ -101,17 +108,23 @@ class TileJoin:
 
     def _store(self, stored: TileLayout) -> StoppedBy | None:
         """Lay out both halves, each on a thread of its own if there are two; why it was stopped, or None."""
-        sums = stored.total
         left = self.limits.work_left(self.work)
-        if left is not None and left < sums:
+        if left is not None and left < stored.total:
             return StoppedBy.WORK
-        self.work += sums
-        halves = [stored.store_rows(), stored.store_wanted()]
-        if self.threads == 1 or sums < _FEWEST_FOR_THREADS:
-            return self._drain(halves[0]) or self._drain(halves[1])
+        self.work += stored.total
+        stopped = self._together(stored, stored.reach_rows(), stored.reach_wanted())
+        if stopped is None and not stored.is_empty:
+            stored.choose_cells()
+            stopped = self._together(stored, stored.store_rows(), stored.store_wanted())
+        return stopped
+
+    def _together(self, stored: TileLayout, one: Iterator[None], other: Iterator[None]) -> StoppedBy | None:
+        """Drain both, each on a thread of its own if there are two."""
+        if self.threads == 1 or stored.total < _FEWEST_FOR_THREADS:
+            return self._drain(one) or self._drain(other)
         with ThreadPoolExecutor(2) as pool:
-            one, other = pool.map(self._drain, halves)
-        return one or other
+            first, second = pool.map(self._drain, (one, other))
+        return first or second
 
     def _drain(self, steps: Iterator[None]) -> StoppedBy | None:
         with np.errstate(over="ignore"):
@@ -123,7 +136,7 @@ class TileJoin:
 
     def _results(self, stored: TileLayout, buffer: Buffer) -> Iterator[Found]:
         """What the blocks of the streamed half found, in order."""
-        blocks = stored.blocks(max(1, min(_MOST_BLOCKS, stored.total // _SMALLEST_BLOCK)))
+        blocks = stored.blocks(max(1, min(_MOST_BLOCKS, stored.wanted_sums.count // _SMALLEST_BLOCK)))
         cancelled: list[bool] = []
 
         def run(first: int, stop: int, control: IntArray) -> Found:
