@@ -158,7 +158,8 @@ def test_work_is_a_limit_and_the_answer_repeats():
 def test_the_clock_is_a_limit(seconds):
     ticks = itertools.count(0.0, 1.0)
     rng = np.random.default_rng(0)
-    instance = Instance(rng.standard_normal((36, 9)), rng.uniform(-1, 1, 9))
+    rows = rng.standard_normal((40, 9))
+    instance = Instance(rows, rows.sum(axis=0) / 2)  # the mean of the sums: hardly any is out of reach
     outcome = MeetInTheMiddle()(instance, Limits(time_limit=seconds, clock=lambda: next(ticks)))
     assert outcome.stopped_by is StoppedBy.TIME
     assert outcome.lower_bound <= verify(instance, outcome.subset).error
