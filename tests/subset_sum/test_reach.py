@@ -15,21 +15,22 @@ from sslth.subset_sum.exact.lists import quarter_lists
 from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.exact.reach import HalfSums, pieces
 from sslth.subset_sum.exact.tile_layout import TileLayout
+from sslth.subset_sum.exact.wanted_sums import WantedSums
 from sslth.subset_sum.fixed_point import to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.reach import choose_cover, list_partners
 
 
-def layout(instance: Instance, window: int) -> TileLayout:
-    """Both halves, what is out of reach left out."""
-    problem = HalvedProblem.of(instance, to_fixed_point(instance), every_subset=True)
-    stored = TileLayout(problem, quarter_lists(problem), window)
-    axes = range(stored.axes)
-    below = np.array([window if axis < instance.d else problem.largest - problem.smallest for axis in axes])
-    above = np.array([window if axis < instance.d else 0 for axis in axes])
-    list(stored.row_sums.keep_reachable(stored.wanted_sums, stored._generators(1), below, above))
-    list(stored.wanted_sums.keep_reachable(stored.row_sums, stored._generators(0), above, below))
-    return stored
+class Halves:
+    """Both halves of an instance, what is out of reach left out."""
+
+    def __init__(self, instance: Instance, window: int) -> None:
+        self.problem = HalvedProblem.of(instance, to_fixed_point(instance), every_subset=True)
+        self.rows = TileLayout(self.problem, quarter_lists(self.problem), window)
+        wanted = WantedSums(self.rows)
+        list(self.rows.reach(wanted.sums))
+        list(wanted.reach())
+        self.row_sums, self.wanted_sums = self.rows.sums, wanted.sums
 
 
 def kept(half) -> set[tuple[int, int]]:
@@ -41,7 +42,7 @@ def kept(half) -> set[tuple[int, int]]:
     return pairs
 
 
-def with_a_partner(stored: TileLayout, window: int) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+def with_a_partner(stored: Halves, window: int) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
     """The pairs of both halves that some sum of the other is near, in Python's integers."""
     problem = stored.problem
     halves = []
@@ -90,7 +91,7 @@ def test_what_has_a_partner_stays(seed, n, d, law, far, size, share):
     grid = to_fixed_point(instance)
     subset = np.flatnonzero(chosen)[: sizes.get("cardinality", sizes.get("max_cardinality", n))]
     window = int(share * grid.error(subset))
-    stored = layout(instance, window)
+    stored = Halves(instance, window)
     rows_needed, wanted_needed = with_a_partner(stored, window)
     assert rows_needed <= kept(stored.row_sums)
     assert wanted_needed <= kept(stored.wanted_sums)
@@ -104,10 +105,10 @@ def test_a_partner_at_the_very_edge_stays():
         grid = to_fixed_point(instance)
         window = grid.error(np.arange(6))
         assert window * 2.0**grid.exponent == distance
-        stored = layout(instance, window)
-        last = tuple(int(sums.columns[0].argmax()) for sums in stored.lists[:2])
+        stored = Halves(instance, window)
+        last = tuple(int(sums.columns[0].argmax()) for sums in stored.rows.sum_lists[:2])
         assert last in kept(stored.row_sums)
-        assert not kept(layout(instance, window - 1).row_sums) & {last}
+        assert not kept(Halves(instance, window - 1).row_sums) & {last}
 
 
 def test_below_and_above_are_told_apart():
@@ -126,18 +127,18 @@ def test_what_is_far_goes():
     """n = 34, d = 9: half sums that stay, of 2^17, as recomputed by the distance of a sample from the zonotope."""
     instance = draw_instance("gaussian", 34, 9, 2)
     window = to_fixed_point(instance).points(0.35)
-    stored = layout(instance, window)
+    stored = Halves(instance, window)
     for half in (stored.row_sums, stored.wanted_sums):
         assert half.partners is not None
         assert half.count < 0.6 * half.total
         assert np.all(np.diff(half.offsets) >= 0)
     remote = Instance(instance.samples, np.maximum(instance.samples, 0.0).sum(axis=0) + 1.0)
-    assert layout(remote, window).is_empty
+    assert Halves(remote, window).row_sums.count == 0
 
 
 def test_nothing_is_dropped_where_everything_is_near():
     instance = draw_instance("gaussian", 12, 3, 1)
-    stored = layout(instance, 1 << 61)
+    stored = Halves(instance, 1 << 61)
     assert stored.row_sums.partners is None
     assert stored.wanted_sums.partners is None
     assert stored.row_sums.count == stored.row_sums.total == 64

@@ -10,7 +10,7 @@ from exact_cases import CASES, check_proof, true_error
 
 from sslth.subset_sum.candidate_buffer import CandidateBuffer
 from sslth.subset_sum.draw_instance import draw_instance
-from sslth.subset_sum.exact import tile_layout
+from sslth.subset_sum.exact import tiles, wanted_sums
 from sslth.subset_sum.exact.cells import CellJoin
 from sslth.subset_sum.exact.lists import quarter_lists
 from sslth.subset_sum.exact.problem import HalvedProblem
@@ -20,6 +20,7 @@ from sslth.subset_sum.exact.tile_layout import TileLayout
 from sslth.subset_sum.exact.tile_plan import LARGEST_WINDOW, _Pricing
 from sslth.subset_sum.exact.tiles import TileJoin
 from sslth.subset_sum.exact.top import TopCandidates
+from sslth.subset_sum.exact.wanted_sums import WantedSums
 from sslth.subset_sum.fixed_point import to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
@@ -34,7 +35,7 @@ SIZES = [{}, {"cardinality": 0}, {"cardinality": 3}, {"cardinality": 6}, {"cardi
 def _reaching(request, monkeypatch):
     """Small instances pass through the search for sums out of reach as well."""
     if request.param:
-        monkeypatch.setattr(tile_layout, "_WORTH_REACHING", 0)
+        monkeypatch.setattr(tiles, "_WORTH_REACHING", 0)
 
 
 def by_tiles(instance: Instance, limits: Limits | None = None, threads: int = 1, way: str = "tiles") -> Outcome:
@@ -162,7 +163,7 @@ def _all_cells(problem, window):
     with pytest.MonkeyPatch.context() as patched:
         cells = _Pricing.cells
         patched.setattr(_Pricing, "cells", lambda pricing: found.extend(cells(pricing)) or found)
-        layout.choose_cells()
+        layout.choose_cells(WantedSums(layout).sums)
     return found
 
 
@@ -185,7 +186,7 @@ def test_a_pass_in_pieces_finds_the_same(monkeypatch):
     problem = HalvedProblem.of(instance, grid, every_subset=True)
     whole = _matches(problem, grid, LARGEST_WINDOW)
     assert len(whole) == 2**9
-    monkeypatch.setattr(tile_layout, "_STEPS_PER_CALL", 1)
+    monkeypatch.setattr(wanted_sums, "_STEPS_PER_CALL", 1)
     monkeypatch.setattr("sslth.subset_sum.exact.found._CAPACITY", 2)
     assert _matches(problem, grid, LARGEST_WINDOW) == whole
 

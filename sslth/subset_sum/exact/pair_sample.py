@@ -32,7 +32,7 @@ class PairSample:
         self.axes = below.size
         self._rows = np.sort(rows.sample(_ROWS), axis=1)
         self._centres = wanted.sample(_WANTED) + ((above - below) / 2.0)[:, None]
-        self.weights: FloatArray = np.full(_WANTED, 1.0 / _WANTED)
+        self.weights: FloatArray = np.full(self._centres.shape[1], 1.0 / _WANTED)  # none: nothing is wanted
         self._known: dict[tuple[int, float], FloatArray] = {}
 
     def chances(self, axis: int, width: float) -> FloatArray:

@@ -63,7 +63,9 @@ class HalfSums:
 
     def sample(self, count: int) -> FloatArray:
         """float64[axes, count], random ones of the sums that are left, always the same; no answer depends on them."""
-        places = np.random.default_rng(0).integers(0, max(1, self.count), count)
+        if self.count == 0:
+            return np.zeros((self.one.shape[0], 0))
+        places = np.random.default_rng(0).integers(0, self.count, count)
         first = np.searchsorted(self.offsets, places, side="right") - 1
         second = places - self.offsets[first] if self.partners is None else self.partners[places]
         sums: FloatArray = self.one[:, first].astype(np.float64) + self.two[:, second]

@@ -14,8 +14,9 @@ from sslth.subset_sum.exact.lists import quarter_lists
 from sslth.subset_sum.exact.pair_model import PairModel
 from sslth.subset_sum.exact.problem import HalvedProblem
 from sslth.subset_sum.exact.search import Buffer
-from sslth.subset_sum.exact.tile_layout import Lists, TileLayout
+from sslth.subset_sum.exact.tile_layout import SumLists, TileLayout
 from sslth.subset_sum.exact.tile_plan import LARGEST_WINDOW
+from sslth.subset_sum.exact.wanted_sums import WantedSums
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import StoppedBy
 
@@ -26,6 +27,8 @@ IntArray = npt.NDArray[np.int64]
 _FIRST_HITS = 4.0  # 1 to 5 take about as long on average; fewer need a second pass more often
 _MOST_BLOCKS, _SMALLEST_BLOCK = 64, 1 << 13
 _FEWEST_FOR_THREADS = 1 << 14  # sums; fewer take less than a millisecond
+# Looking for sums out of reach takes 2.5 ms: as long as it saves at n = 34, unless the target is far.
+_WORTH_REACHING, _FAR = 1 << 18, 1.0
 _AHEAD = 8  # a block knows what the blocks up to so many before it found, whatever the number of threads
 
 
@@ -38,7 +41,7 @@ class TileJoin:
     name = "tiles"
     starts_wide = False
 
-    def __init__(self, problem: HalvedProblem, limits: Limits, threads: int = 1, lists: Lists | None = None) -> None:
+    def __init__(self, problem: HalvedProblem, limits: Limits, threads: int = 1, lists: SumLists | None = None) -> None:
         self.problem, self.limits, self.threads = problem, limits, threads
         self.work = 0
         self.model: PairModel
@@ -91,36 +94,47 @@ class TileJoin:
         if window < 0:
             return None, True
         with np.errstate(over="ignore"):  # bytes wrap around; compiled kernels do not mind
-            stored = TileLayout(self.problem, self.lists, window)
-            stopped = self._store(stored)
-            if stopped is not None or stored.is_empty:
-                return stopped, stopped is None
-            for found in self._results(stored, buffer):
-                self.work += found.work
-                for errors, codes in zip(found.errors, found.codes, strict=True):
-                    buffer.absorb(errors, codes)
-                stopped = found.stopped or self.limits.exceeded(self.work)
-                if buffer.within_tolerance is not None:
-                    stopped = StoppedBy.TOLERANCE
-                if stopped is not None or buffer.is_settled:
-                    return stopped, stopped is None
-        return None, True
+            rows = TileLayout(self.problem, self.lists, window)
+            wanted = WantedSums(rows)
+            stopped = self._lay_out(rows, wanted)
+            if stopped is None and rows.sums.count > 0:
+                stopped = self._look_up(wanted, buffer)
+        return stopped, stopped is None
 
-    def _store(self, stored: TileLayout) -> StoppedBy | None:
-        """Lay out both halves, each on a thread of its own if there are two; why it was stopped, or None."""
+    def _lay_out(self, rows: TileLayout, wanted: WantedSums) -> StoppedBy | None:
+        """Drop what is out of reach and lay out the rest; why it was stopped, or None."""
+        total = sum(self.problem.half_sizes)
         left = self.limits.work_left(self.work)
-        if left is not None and left < stored.total:
+        if left is not None and left < total:
             return StoppedBy.WORK
-        self.work += stored.total
-        stopped = self._together(stored, stored.reach_rows(), stored.reach_wanted())
-        if stopped is None and not stored.is_empty:
-            stored.choose_cells()
-            stopped = self._together(stored, stored.store_rows(), stored.store_wanted())
-        return stopped
+        self.work += total
+        if total >= _WORTH_REACHING or self.problem.remoteness > _FAR:
+            stopped = self._together(rows.reach(wanted.sums), wanted.reach())
+            if stopped is not None or rows.sums.count == 0:
+                return stopped
+        rows.choose_cells(wanted.sums)
+        return self._together(rows.store(), wanted.store())
 
-    def _together(self, stored: TileLayout, one: Iterator[None], other: Iterator[None]) -> StoppedBy | None:
+    def _look_up(self, wanted: WantedSums, buffer: Buffer) -> StoppedBy | None:
+        """Offer the buffer what wanted sums have near them; why it was stopped, or None."""
+        for found in self._results(wanted, buffer):
+            self.work += found.work
+            for errors, codes in zip(found.errors, found.codes, strict=True):
+                buffer.absorb(errors, codes)
+            stopped = found.stopped or self.limits.exceeded(self.work)
+            if buffer.within_tolerance is not None:
+                stopped = StoppedBy.TOLERANCE
+            if stopped is not None or buffer.is_settled:
+                return stopped
+        return None
+
+    @property
+    def _workers(self) -> int:
+        return self.threads if sum(self.problem.half_sizes) >= _FEWEST_FOR_THREADS else 1
+
+    def _together(self, one: Iterator[None], other: Iterator[None]) -> StoppedBy | None:
         """Drain both, each on a thread of its own if there are two."""
-        if self.threads == 1 or stored.total < _FEWEST_FOR_THREADS:
+        if self._workers == 1:
             return self._drain(one) or self._drain(other)
         with ThreadPoolExecutor(2) as pool:
             first, second = pool.map(self._drain, (one, other))
@@ -134,16 +148,16 @@ class TileJoin:
                     return stopped
         return None
 
-    def _results(self, stored: TileLayout, buffer: Buffer) -> Iterator[Found]:
-        """What the blocks of the streamed half found, in order."""
-        blocks = stored.blocks(max(1, min(_MOST_BLOCKS, stored.wanted_sums.count // _SMALLEST_BLOCK)))
+    def _results(self, wanted: WantedSums, buffer: Buffer) -> Iterator[Found]:
+        """What the blocks of wanted sums found, in order."""
+        blocks = wanted.blocks(_MOST_BLOCKS, _SMALLEST_BLOCK)
         cancelled: list[bool] = []
 
         def run(first: int, stop: int, control: IntArray) -> Found:
             with np.errstate(over="ignore"):
-                return self._block(stored, buffer, first, stop, control, lambda: bool(cancelled))
+                return self._block(wanted, buffer, first, stop, control, lambda: bool(cancelled))
 
-        if self.threads == 1 or stored.total < _FEWEST_FOR_THREADS:
+        if self._workers == 1:
             done: deque[Found] = deque()
             for first, stop in blocks:
                 if len(done) == _AHEAD:
@@ -165,7 +179,7 @@ class TileJoin:
 
     def _block(
         self,
-        stored: TileLayout,
+        wanted: WantedSums,
         buffer: Buffer,
         first: int,
         stop: int,
@@ -181,6 +195,6 @@ class TileJoin:
             found.stopped = StoppedBy.INTERRUPT if is_cancelled() else self.limits.exceeded()
             if found.stopped is not None:
                 break
-            found.work += stored.join(matches, control, state, stop)
+            found.work += wanted.join(matches, control, state, stop)
             matches.keep(control, found)
         return found
