@@ -92,43 +92,10 @@ def layer_of(item: Any, law: str) -> Layer:
     name = typed(item, "name", str)
     if not name.isprintable():
         raise TicketFileError(f"a layer of the ticket has the name {name[:60]!r}, which cannot be printed")
-    kind = typed(item, "kind", str)
-    if kind not in KINDS:
-        raise TicketFileError(f"layer {name} of the ticket is of the unknown kind {kind[:40]!r}")
-    padding_mode: PaddingMode = typed(item, "padding_mode", str)
-    if padding_mode not in get_args(PaddingMode):
-        raise TicketFileError(f"layer {name} of the ticket has the unknown padding mode {padding_mode[:40]!r}")
-    rank = int(kind[-2]) if kind.endswith("d") else 2
-    transposed = kind.startswith("conv_transpose")
-    padding = item["padding"]
-    if padding not in ("same", "valid"):
-        padding = sizes(item, "padding", rank, smallest=0)
-    wiring = Wiring(
-        kind,
-        size(item["in_channels"], "in_channels"),
-        size(item["out_channels"], "out_channels"),
-        typed(item, "bias", bool),
-        sizes(item, "kernel_size", rank),
-        sizes(item, "stride", rank),
-        padding,
-        padding_mode,
-        sizes(item, "dilation", rank),
-        size(item["groups"], "groups"),
-        sizes(item, "output_padding", rank if transposed else 0, smallest=0),
-    )
-    alone = Wiring(wiring.kind, wiring.in_channels, wiring.out_channels, wiring.has_bias)
-    if kind == "batch_norm":
-        alone = replace(alone, out_channels=wiring.in_channels, groups=wiring.in_channels)
-    if wiring.pointwise and wiring != alone:
-        raise TicketFileError(f"layer {name} of the ticket is a {kind} but has the wiring of a convolution")
-    if isinstance(padding, str) and (transposed or (padding == "same" and set(wiring.stride) != {1})):
-        raise TicketFileError(f"layer {name} of the ticket has padding {padding!r}, which it cannot have")
-    if transposed and padding_mode != "zeros":
-        raise TicketFileError(f"layer {name} of the ticket is transposed and has the padding mode {padding_mode!r}")
-    if max(math.prod(wiring.weight_shape), wiring.d, wiring.in_channels) > LARGEST_TENSOR:
-        raise TicketFileError(f"layer {name} of the ticket has more weights than any network")
-    if wiring.in_channels % wiring.groups or wiring.out_channels % wiring.groups:
-        raise TicketFileError(f"layer {name} of the ticket has channels that its groups do not divide")
+    wiring = _wiring_of(item, name)
+    wrong = _contradiction(wiring)
+    if wrong is not None:
+        raise TicketFileError(f"layer {name} of the ticket {wrong}")
     gain = item["gain"]
     if not isinstance(gain, float) or not 2.0**-500 <= gain <= 2.0**500:
         raise TicketFileError(f"layer {name} of the ticket has the gain {gain!r}; it must be a positive number")
@@ -149,6 +116,52 @@ def layer_of(item: Any, law: str) -> Layer:
         tap_constants=tap_constants,
         tap_value=tap_value,
     )
+
+
+def _wiring_of(item: dict[str, Any], name: str) -> Wiring:
+    """Kind and sizes of a layer, each possible by itself."""
+    kind = typed(item, "kind", str)
+    if kind not in KINDS:
+        raise TicketFileError(f"layer {name} of the ticket is of the unknown kind {kind[:40]!r}")
+    padding_mode: PaddingMode = typed(item, "padding_mode", str)
+    if padding_mode not in get_args(PaddingMode):
+        raise TicketFileError(f"layer {name} of the ticket has the unknown padding mode {padding_mode[:40]!r}")
+    rank = int(kind[-2]) if kind.endswith("d") else 2
+    padding = item["padding"]
+    if padding not in ("same", "valid"):
+        padding = sizes(item, "padding", rank, smallest=0)
+    return Wiring(
+        kind,
+        size(item["in_channels"], "in_channels"),
+        size(item["out_channels"], "out_channels"),
+        typed(item, "bias", bool),
+        sizes(item, "kernel_size", rank),
+        sizes(item, "stride", rank),
+        padding,
+        padding_mode,
+        sizes(item, "dilation", rank),
+        size(item["groups"], "groups"),
+        sizes(item, "output_padding", rank if kind.startswith("conv_transpose") else 0, smallest=0),
+    )
+
+
+def _contradiction(wiring: Wiring) -> str | None:
+    """What of a wiring does not go together with the rest, in words; None if all does."""
+    alone = Wiring(wiring.kind, wiring.in_channels, wiring.out_channels, wiring.has_bias)
+    if wiring.kind == "batch_norm":
+        alone = replace(alone, out_channels=wiring.in_channels, groups=wiring.in_channels)
+    transposed, padding = wiring.kind.startswith("conv_transpose"), wiring.padding
+    if wiring.pointwise and wiring != alone:
+        return f"is a {wiring.kind} but has the wiring of a convolution"
+    if isinstance(padding, str) and (transposed or (padding == "same" and set(wiring.stride) != {1})):
+        return f"has padding {padding!r}, which it cannot have"
+    if transposed and wiring.padding_mode != "zeros":
+        return f"is transposed and has the padding mode {wiring.padding_mode!r}"
+    if max(math.prod(wiring.weight_shape), wiring.d, wiring.in_channels) > LARGEST_TENSOR:
+        return "has more weights than any network"
+    if wiring.in_channels % wiring.groups or wiring.out_channels % wiring.groups:
+        return "has channels that its groups do not divide"
+    return None
 
 
 def _constant_channel(item: dict[str, Any], wiring: Wiring) -> tuple[int, float]:

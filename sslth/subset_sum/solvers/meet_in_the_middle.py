@@ -28,9 +28,10 @@ class MeetInTheMiddle:
     2^(n/4) sums, as in [SchroeppelShamir1981]_, and never stored. A bitmap over cells of several coordinates says which
     sums of the other half have a partner; those few are compared. Slabs are shared among threads.
 
-    *Tiles*, where d is larger: both halves are stored, one ordered by cells of the coordinates that cut most, with a
-    byte of four or eight others. A sum of the other half looks at the few cells within its window, 64 rows at a time;
-    those whose bytes are near are compared. Shared among threads as well.
+    *Tiles*, where d is larger: sums of one half that no sum of the other can come near are dropped, by up to 16
+    directions in which the other half's sums do not reach far enough. What is left of both is stored, one half ordered
+    by cells of the coordinates that cut most, with a byte of four or eight others. A sum of the other half looks at the
+    few cells within its window, 64 rows at a time; those whose bytes are near are compared. Shared among threads.
 
     *Cells*, where tiles do not fit the memory or the halves are small: both are split along one coordinate after the
     other, and pairs of cells whose boxes cannot meet are dropped, as in a dual-tree search [GrayMoore2000]_.
@@ -40,7 +41,7 @@ class MeetInTheMiddle:
     number of threads.
 
     Cost: streams take O(2^(n/2)) time, 4 to 14 ns a sum and core up to d = 4, and O(2^(n/4)) memory besides some MB a
-    thread; tiles take 2^(n/2) times 20 to 32 bytes, and at n = 40 mostly 10 to 30 ns a sum up to d = 9 and 35 to 250 at
+    thread; tiles take 2^(n/2) times up to 48 bytes, and at n = 40 mostly 8 to 20 ns a sum up to d = 9 and 15 to 150 at
     d = 16, growing towards 2^n; cells take 2^(n/2 + 1) (8 d + 4) bytes and some 20 times as long at d = 9.
     `docs/measurements.md` has seconds.
 
