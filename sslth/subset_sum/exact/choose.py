@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.exact.cells import CellJoin
 from sslth.subset_sum.exact.problem import HalvedProblem
@@ -25,6 +27,7 @@ _TILES_START, _TILES_NANOSECONDS, _TILES_NANOSECONDS_SIZED = 3.5e6, 50.0, 80.0
 # d = 4 to 16, tiles took half of their time (geometric mean) at a remoteness of 2.6 to 6.5, 1.6 times as long at 6.5 to
 # 12.
 _TILES_REMOTENESS = 6.0
+_MANY_COORDINATES, _WIDE = 7, 1 / 128
 _CELLS_NANOSECONDS = 800.0  # what cells take for a sum at d = 6 to 9, n = 40
 
 
@@ -57,20 +60,29 @@ def choose_join(
         )
     if cells_fit and max(problem.half_sizes) <= _SMALLEST_STREAM:
         return cells
-    nanoseconds = streams.nanoseconds_per_sum(grid.floor) if streams_fit else math.inf
-    tiles = TileJoin(problem, limits, threads or available_cores(), streams.lists if streams.is_built else None)
-    usual = _TILES_NANOSECONDS if problem.exact_size is None else _TILES_NANOSECONDS_SIZED
-    if (
-        nanoseconds - usual > _TILES_START / max(problem.half_sizes)
-        and grid.floor == 0
+    tiles = TileJoin(problem, limits, threads or available_cores())
+    tiles_fit = (
+        grid.floor == 0
         and problem.remoteness <= _TILES_REMOTENESS
         and tiles.fits_codes()
         and tiles.bytes_needed() <= memory_bytes
-    ):
+    )
+    if tiles_fit and _is_hopeless_for_streams(problem, grid.floor):
+        return tiles
+    nanoseconds = streams.nanoseconds_per_sum(grid.floor) if streams_fit else math.inf
+    usual = _TILES_NANOSECONDS if problem.exact_size is None else _TILES_NANOSECONDS_SIZED
+    if tiles_fit and nanoseconds - usual > _TILES_START / max(problem.half_sizes):
+        tiles.lists = streams.lists if streams.is_built else None
         return tiles
     if cells_fit and nanoseconds > _CELLS_NANOSECONDS:
         return cells
     return streams
+
+
+def _is_hopeless_for_streams(problem: HalvedProblem, floor: int) -> bool:
+    """Whether there are many coordinates, and all windows so wide that pricing streams (3 ms) can be spared."""
+    guess, _ = problem.expected_error(floor)
+    return problem.target.size >= _MANY_COORDINATES and bool(np.all(guess > _WIDE * problem.widths))
 
 
 def readable_size(count: int) -> str:

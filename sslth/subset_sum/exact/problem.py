@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +65,7 @@ class HalvedProblem:
             instance.n, halves, (sizes[0], sizes[1]), grid.slack == 0 and not every_subset,
         )  # fmt: skip
 
-    @property
+    @cached_property
     def quarters(self) -> list[list[int]]:
         """Each half in two parts of about equally many sums, but for the lead of the second."""
         parts: list[list[int]] = []
@@ -78,7 +79,7 @@ class HalvedProblem:
             parts += pair
         return parts
 
-    @property
+    @cached_property
     def quarter_sizes(self) -> list[int]:
         """How many sums each quarter has."""
         return [count_choices([self.groups[i].size for i in part], self.largest) for part in self.quarters]
@@ -88,7 +89,7 @@ class HalvedProblem:
         """The number of rows where it is fixed."""
         return self.smallest if self.is_restricted and self.smallest == self.largest else None
 
-    @property
+    @cached_property
     def is_restricted(self) -> bool:
         """Whether the number of rows matters."""
         return self.smallest > 0 or self.largest < sum(group.size for group in self.groups)
@@ -105,13 +106,13 @@ class HalvedProblem:
         total = max(1.0, float(sum(group.size for group in self.groups)))
         return 0.5 if not self.is_restricted else min(0.5, max(self.largest, 1) / total)
 
-    @property
+    @cached_property
     def widths(self) -> FloatArray:
         """One over the density, at the mean, of each coordinate of a random subset's sum, were it normal."""
         squares: FloatArray = (self.rows.astype(np.float64) ** 2 * self._copies).sum(axis=0)
         return np.asarray(np.sqrt(2 * np.pi * self.share * (1 - self.share) * squares))
 
-    @property
+    @cached_property
     def offsets(self) -> FloatArray:
         """How far the target is from that mean."""
         return np.asarray(self.target - self.share * (self.rows.astype(np.float64) * self._copies).sum(axis=0))

@@ -133,7 +133,8 @@ def _directions(
         return found[:0, : down.size]
     count += separating_directions(halves, centres[few:], limits, _SWEEPS, found[count:])
     directions = found[:count, : down.size]
-    cuts = directions @ sums.T > _farthest(directions, others, down, up)[:, None]
+    support = directions @ middle + np.abs(directions @ generators.T).sum(axis=1) + _beyond(directions, down, up)
+    cuts = directions @ sums.T > support[:, None]
     chosen = np.empty(_MOST_DIRECTIONS, dtype=np.int64)
     size, left = choose_cover(cuts, _FEWEST_CUT * _COUNTED, chosen)
     return directions[chosen[:size] if left <= _MOST_LEFT * _COUNTED else chosen[:0]]
@@ -141,14 +142,20 @@ def _directions(
 
 def _farthest(directions: FloatArray, others: Lists, down: FloatArray, up: FloatArray) -> FloatArray:
     """float64[k], how far along each direction a sum may lie that the other half can come near."""
-    beyond = np.maximum(directions, 0.0) @ up - np.minimum(directions, 0.0) @ down
-    reach: FloatArray = beyond + sum((directions @ line).max(axis=1) for line in others)
+    reach: FloatArray = _beyond(directions, down, up) + sum((directions @ line).max(axis=1) for line in others)
     return reach
+
+
+def _beyond(directions: FloatArray, down: FloatArray, up: FloatArray) -> FloatArray:
+    beyond: FloatArray = np.maximum(directions, 0.0) @ up - np.minimum(directions, 0.0) @ down
+    return beyond
 
 
 def pieces(ends: IntArray, size: int) -> list[tuple[int, int]]:
     """Ranges of entries with about `size` partners each."""
     done = np.cumsum(ends)
+    if done[-1] <= size:
+        return [(0, ends.size)]
     cuts = np.unique(np.searchsorted(done, np.arange(size, int(done[-1]) + 1, size), side="left") + 1)
     edges = np.unique(np.concatenate([[0], cuts, [ends.size]])).tolist()
     return list(pairwise(edges))
