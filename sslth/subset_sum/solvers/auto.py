@@ -11,6 +11,7 @@ from sslth.subset_sum.limits import Limits, Norm
 from sslth.subset_sum.solution import Outcome, StoppedBy
 from sslth.subset_sum.solvers import REGISTRY, Solver
 from sslth.subset_sum.solvers.auto_table import predict_errors, predict_proofs
+from sslth.subset_sum.solvers.brute_force import allowed_subsets
 from sslth.subset_sum.solvers.local_search import LocalSearch
 from sslth.subset_sum.verify import verify
 
@@ -99,8 +100,10 @@ class Auto:
 
 def plan(instance: Instance, limits: Limits) -> list[Step]:
     """Which solvers run, in order; a later one runs if there is time left and the tolerance is not reached."""
-    usable = [name for name in REGISTRY if REGISTRY[name].refusal(instance, limits.norm) is None]
-    if instance.n <= _LARGEST_ENUMERATION and "brute_force" in usable:
+    usable = [n for n in (*_PROVING, *_HEURISTICS) if REGISTRY[n].refusal(instance, limits.norm) is None]
+    if "brute_force" in usable and (
+        instance.n <= _LARGEST_ENUMERATION or allowed_subsets(instance) <= 2**_LARGEST_ENUMERATION // 8
+    ):
         return [Step("brute_force", f"n = {instance.n}: every subset in milliseconds")]
     patience = _PATIENCE if limits.time_limit is None else limits.time_limit
     proofs = predict_proofs(instance, [name for name in _EXACT if name in usable])
