@@ -27,6 +27,7 @@ _HEURISTICS = (
 _PROOF_SHARE = 0.8  # of the time limit, that an exact solver may be predicted to take
 _PATIENCE = 600.0  # seconds for a proof where there is no time limit
 _WARM_UP = 0.05  # a heuristic goes before a proof that takes this share of the time
+_FIRST_SHARE = 0.1  # of the time limit, for that heuristic: proofs may take longer than predicted, and leave nothing
 _RIVALS = 3  # heuristics that run
 _RIVAL_RATIO = 3.0  # how much worse than the best one they may be predicted to be
 _RIVAL_SHARE = 0.15  # of the time limit, that a heuristic before the best one may take
@@ -37,10 +38,11 @@ _RELAXATION_SHARE = 0.1  # of the time limit
 
 @dataclass(frozen=True)
 class Step:
-    """One member of the portfolio, and why it is there."""
+    """One member of the portfolio, why it is there, and the share of the time limit that it gets at most."""
 
     solver: str
     reason: str
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Auto:
         for step in steps:
             if best is not None and (limits.exceeded(work) or limits.is_met_by(best_error)):
                 break
-            outcome = member(step.solver, limits.time_limit is not None)(instance, _what_is_left(limits, work))
+            outcome = member(step.solver, limits.time_limit is not None)(instance, _what_is_left(limits, work, step))
             work += outcome.work
             lower_bound = max(lower_bound, outcome.lower_bound)
             report: dict[str, Any] = {"solver": step.solver, "reason": step.reason}
@@ -115,6 +117,9 @@ def plan(instance: Instance, limits: Limits) -> list[Step]:
     proof = Step(fastest, f"a proof in about {proofs[fastest]:.2g} s")
     if limits.tolerance is None and proofs[fastest] <= _WARM_UP * patience:
         return [proof, *heuristics]
+    if proofs[fastest] > _WARM_UP * patience and heuristics:
+        first = replace(heuristics[-1], reason=f"before the proof: {heuristics[-1].reason}", share=_FIRST_SHARE)
+        return [first, proof, *heuristics]
     quick = Step("sorted_pursuit", "something to show before the proof, or within the tolerance")
     return [quick, proof, *heuristics] if "sorted_pursuit" in usable else [proof, *heuristics]
 
@@ -152,9 +157,12 @@ def _relaxation(instance: Instance, limits: Limits) -> float:
     return lagrangian_bound(instance, None if seconds is None else _RELAXATION_SHARE * seconds)
 
 
-def _what_is_left(limits: Limits, work: int) -> Limits:
-    """The same clock and Ctrl-C, and the work that earlier members have not used."""
-    left = replace(limits, time_limit=limits.seconds_left())
+def _what_is_left(limits: Limits, work: int, step: Step) -> Limits:
+    """The same clock and Ctrl-C, the member's share of the time, and the work that earlier ones have not used."""
+    seconds = limits.seconds_left()
+    if seconds is not None and limits.time_limit is not None:
+        seconds = min(seconds, step.share * limits.time_limit)
+    left = replace(limits, time_limit=seconds)
     if limits.max_work is not None:
         left.max_work = max(1, limits.max_work - work)
     return left
