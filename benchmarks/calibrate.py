@@ -27,9 +27,9 @@ from sslth.subset_sum.solvers.auto_table import TABLE, row_spread
 
 HEURISTICS = (
     *("sorted_pursuit", "best_first_pursuit", "sign_pursuit", "sign_beam"),
-    *("message_passing", "k_tree", "differencing", "local_search"),
+    *("message_passing", "k_tree", "differencing", "local_search", "branch_and_meet"),
 )
-EXACT = ("meet_in_the_middle", "branch_and_bound")
+EXACT = ("meet_in_the_middle", "branch_and_bound", "branch_and_meet")
 BUDGETS = (0.1, 1.0, 6.0)
 WIDTHS = (60, 300, 2_000, 12_000, 80_000)
 DIMENSIONS = (1, 3, 9, 20, 48, 144, 400)
@@ -91,8 +91,8 @@ def proof_result(cell: dict[str, Any], names: tuple[str, ...] = EXACT) -> dict[s
     instance = instance_of(cell)
     seconds: dict[str, float | None] = {}
     for name in names:
-        small = sslth.draw_instance(cell["law"], 26, cell["d"], 0)  # large enough for the kernels of large instances
-        sslth.solve(small, name, time_limit=5.0)
+        for n, d in ((26, cell["d"]), (36, 9)):  # large enough for the kernels of large instances
+            sslth.solve(sslth.draw_instance(cell["law"], n, d, 0), name, time_limit=5.0)
         if REGISTRY[name].refusal(instance) is not None:
             continue
         try:
@@ -112,7 +112,7 @@ def measure(kind: str, cell: dict[str, Any]) -> dict[str, Any]:
 def measure_again(row: dict[str, Any], name: str) -> dict[str, Any]:
     """One cell with one solver measured anew, in a worker."""
     cell = {key: row[key] for key in ("law", "n", "d", "sized")}
-    if name in EXACT:
+    if row["kind"] == "proof":
         return {**row, "proof": {**row["proof"], **proof_result(cell, (name,))["proof"]}}
     return {**row, "errors": {**row["errors"], **heuristic_result(cell, (name,))["errors"]}}
 
@@ -124,7 +124,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; the table needs all cells")
     parser.add_argument("--partial", action="store_true", help="write the table from the cells that are there")
-    parser.add_argument("--redo", choices=(*EXACT, *HEURISTICS), help="measure this solver anew, in the table as it is")
+    parser.add_argument(
+        "--redo", choices=dict.fromkeys((*EXACT, *HEURISTICS)), help="measure this solver anew, in the table as it is"
+    )
     parser.add_argument("--least-d", type=int, default=1, help="with --redo: only from so many coordinates on")
     parser.add_argument("--most-d", type=int, default=10**9, help="with --redo: only up to so many coordinates")
     parser.add_argument("--most-n", type=int, default=10**9, help="with --redo: only up to so many rows")
@@ -133,8 +135,8 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if options.redo is not None:
         known = {**_read_table(), **known}
-        kind = "proof" if options.redo in EXACT else "heuristic"
-        rows = [row for row in known.values() if row["kind"] == kind]
+        kinds = [kind for kind, names in (("proof", EXACT), ("heuristic", HEURISTICS)) if options.redo in names]
+        rows = [row for row in known.values() if row["kind"] in kinds]
         rows = [row for row in rows if options.least_d <= row["d"] <= options.most_d and row["n"] <= options.most_n]
         with options.out.open("a") as stream, ProcessPoolExecutor(options.workers) as pool, Progress() as progress:
             task = progress.add_task("cells", total=len(rows))

@@ -20,7 +20,7 @@ from sslth.subset_sum.exact.wanted_sums import WantedSums
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import StoppedBy
 
-__all__ = ["TileJoin"]
+__all__ = ["TileJoin", "tile_bytes"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -53,17 +53,9 @@ class TileJoin:
         return max(floor + 1, self.model.window(_FIRST_HITS, guess))
 
     def bytes_needed(self) -> int:
-        """What all arrays take.
-
-        Lists as they are, by axes and along directions; for each row its partner, cell, code and bytes and two places
-        in the table of cells; for each wanted sum its partner, bucket and code; matches.
-        """
-        lists, d = sum(self.problem.quarter_sizes), self.problem.target.size
-        rows, wanted = self.problem.half_sizes
-        return (
-            lists * (40 * d + 800) + rows * (4 + 4 + 4 + 8 + 8) + wanted * (4 + 8 + 8)
-            + (self.threads + _AHEAD) * (1 << 19)
-        )  # fmt: skip
+        """What all arrays take."""
+        sizes = self.problem.half_sizes
+        return tile_bytes(sum(self.problem.quarter_sizes), *sizes, self.problem.target.size, self.threads)
 
     def fits_codes(self) -> bool:
         """Whether the codes of sums fit 31 bits."""
@@ -198,3 +190,14 @@ class TileJoin:
             found.work += wanted.join(matches, control, state, stop)
             matches.keep(control, found)
         return found
+
+
+def tile_bytes(lists: int, rows: int, wanted: int, d: int, threads: int) -> int:
+    """Memory of a `TileJoin` over lists of so many sums in all and halves of so many.
+
+    Lists as they are, by axes and along directions; for each row its partner, cell, code and bytes and two places in
+    the table of cells; for each wanted sum its partner, bucket and code; matches.
+    """
+    return (
+        lists * (40 * d + 800) + rows * (4 + 4 + 4 + 8 + 8) + wanted * (4 + 8 + 8) + (threads + _AHEAD) * (1 << 19)
+    )  # fmt: skip

@@ -118,6 +118,13 @@ REGISTRY: dict[str, Entry] = {
         proves=True,
         largest_n=64,
     ),
+    "branch_and_meet": Entry(
+        "branch_and_meet",
+        "BranchAndMeet",
+        "n from 48 to 62, d from 4: branches on long rows, meets in the middle over the others; proves the optimum",
+        proves=True,
+        largest_n=62,
+    ),
     "cp_sat": Entry(
         "cp_sat",
         "CpSat",

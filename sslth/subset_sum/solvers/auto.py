@@ -18,11 +18,11 @@ from sslth.subset_sum.verify import verify
 __all__ = ["Auto", "Step", "member", "plan"]
 
 _LARGEST_ENUMERATION = 18  # 2**18 subsets take milliseconds
-_EXACT = ("meet_in_the_middle", "branch_and_bound")
+_EXACT = ("meet_in_the_middle", "branch_and_bound", "branch_and_meet")
 _PROVING = ("brute_force", *_EXACT)
 _HEURISTICS = (
     *("sorted_pursuit", "best_first_pursuit", "sign_pursuit", "sign_beam"),
-    *("message_passing", "k_tree", "differencing", "local_search"),
+    *("message_passing", "k_tree", "differencing", "local_search", "branch_and_meet"),
 )
 _PROOF_SHARE = 0.8  # of the time limit, that an exact solver may be predicted to take
 _PATIENCE = 600.0  # seconds for a proof where there is no time limit
@@ -102,7 +102,7 @@ class Auto:
 
 def plan(instance: Instance, limits: Limits) -> list[Step]:
     """Which solvers run, in order; a later one runs if there is time left and the tolerance is not reached."""
-    usable = [n for n in (*_PROVING, *_HEURISTICS) if REGISTRY[n].refusal(instance, limits.norm) is None]
+    usable = [n for n in {*_PROVING, *_HEURISTICS} if REGISTRY[n].refusal(instance, limits.norm) is None]
     if "brute_force" in usable and (
         instance.n <= _LARGEST_ENUMERATION or allowed_subsets(instance) <= 2**_LARGEST_ENUMERATION // 8
     ):
@@ -117,6 +117,7 @@ def plan(instance: Instance, limits: Limits) -> list[Step]:
     proof = Step(fastest, f"a proof in about {proofs[fastest]:.2g} s")
     if limits.tolerance is None and proofs[fastest] <= _WARM_UP * patience:
         return [proof, *heuristics]
+    heuristics = [step for step in heuristics if step.solver != fastest]
     if proofs[fastest] > _WARM_UP * patience and heuristics:
         first = replace(heuristics[-1], reason=f"before the proof: {heuristics[-1].reason}", share=_FIRST_SHARE)
         return [first, proof, *heuristics]

@@ -18,13 +18,15 @@ from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import BoolArray, Outcome, StoppedBy
 from sslth.subset_sum.solvers.local_search import LocalSearch
 
-__all__ = ["BranchAndBound"]
+__all__ = ["UNIT", "BoundedProblem", "BranchAndBound"]
 
 IntArray = npt.NDArray[np.int64]
 
 _LARGEST_N = 64
 _ENTRIES_A_CHUNK = 15_000_000  # between two looks at the limits: about 10 ms
-_UNIT = 2.0**-61  # a step of the grid in the floats that bound: column sums of the rows are below 1
+UNIT = 2.0**-61
+"""A step of the grid in the floats that bound: column sums of the rows are below 1."""
+
 _COLUMN_COST, _WORD_COST = 0.25, 0.6  # of filtering a tail, measured; one entry of one row scored ten times costs 1
 _MOST_TAIL_BYTES = 64 << 20
 _SHARES_OF_GAP = (0.25, 0.5, 0.75)  # between the root's bound and the first subset: bounds of the passes but the last
@@ -117,7 +119,7 @@ class BranchAndBound:
 
 
 @dataclass(frozen=True)
-class _Problem:
+class BoundedProblem:
     """Half the rows as floats, the number of rows as one more column, padded to whole vector registers."""
 
     order: IntArray  # rows of the instance, the longest first
@@ -128,7 +130,7 @@ class _Problem:
     margin: float  # more than the floats can err
 
     @classmethod
-    def of(cls, instance: Instance, grid: FixedPoint) -> _Problem:
+    def of(cls, instance: Instance, grid: FixedPoint) -> BoundedProblem:
         def length(group: IntArray) -> float:
             return float(np.linalg.norm(grid.rows[group[0]].astype(np.float64)))
 
@@ -136,8 +138,8 @@ class _Problem:
         order = np.concatenate([np.empty(0, dtype=np.int64), *groups])
         repeats = np.concatenate([np.empty(0, dtype=np.bool_), *(np.arange(group.size) > 0 for group in groups)])
         n = order.size
-        halves = grid.rows[order] * (0.5 * _UNIT)
-        centre = grid.target * _UNIT - halves.sum(axis=0)
+        halves = grid.rows[order] * (0.5 * UNIT)
+        centre = grid.target * UNIT - halves.sum(axis=0)
         limits = np.zeros(instance.d)
         smallest, largest = instance.smallest_size, min(n, instance.largest_size)
         if smallest > 0 or largest < n:  # signs must sum to smallest..largest on the scale of -n..n
@@ -164,7 +166,7 @@ class _Tail:
     counts: IntArray  # int64[w, levels]
 
     @classmethod
-    def of(cls, problem: _Problem, prefix: int, levels: int) -> _Tail:
+    def of(cls, problem: BoundedProblem, prefix: int, levels: int) -> _Tail:
         rows = problem.order.size - prefix
         codes = np.arange(1 << rows, dtype=np.int64)
         for i in range(1, rows):
@@ -190,7 +192,7 @@ class _Search:
 
     def __init__(self, instance: Instance, grid: FixedPoint, settings: BranchAndBound, limits: Limits) -> None:
         self.instance, self.grid, self.settings, self.limits = instance, grid, settings, limits
-        self.problem = _Problem.of(instance, grid)
+        self.problem = BoundedProblem.of(instance, grid)
         n, w = self.problem.halves.shape
         self.columns = np.ascontiguousarray(grid.rows[self.problem.order].T)
         self.squares = self.problem.halves**2
@@ -254,7 +256,7 @@ class _Search:
             left = self.limits.work_left(self.work)
             self.work += search_tree(
                 problem.halves, self.squares, problem.repeats, self.column_limits,
-                self.instance.d, _UNIT, problem.margin, self.settings.sweeps, bounded,
+                self.instance.d, UNIT, problem.margin, self.settings.sweeps, bounded,
                 tail.lowest, tail.steps, tail.bits, tail.counts, tail.codes,
                 self.columns, self.grid.target, self.sizes, self.kept, self.centres, self.residuals, self.signs,
                 self.phase, self.state, self.u, self.active, self.ends, mask,
@@ -271,7 +273,7 @@ class _Search:
         bound = root_bound(
             problem.halves, self.squares, problem.centre, problem.limits, self.instance.d, _ROOT_SWEEPS, _ROOT_ROUNDS
         )
-        steps = math.floor(Fraction(bound - problem.margin) / Fraction(_UNIT))
+        steps = math.floor(Fraction(bound - problem.margin) / Fraction(UNIT))
         self.proven = max(self.proven, min(steps, self.buffer.best))
 
     def _levels_worth_bounding(self, words: int) -> int:
