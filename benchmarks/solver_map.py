@@ -19,6 +19,7 @@ _OUT = Path("docs/images/solver_map.png")
 _COLOURS = {  # Okabe and Ito's, and two greys: told apart by colour-blind readers
     "meet_in_the_middle": "#0072B2",
     "branch_and_bound": "#56B4E9",
+    "branch_and_meet": "#004466",
     "k_tree": "#E69F00",
     "differencing": "#F0E442",
     "sign_beam": "#009E73",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -14,7 +15,7 @@ from sslth.subset_sum.limits import Limits, Norm
 from sslth.subset_sum.solution import Status
 from sslth.subset_sum.solve import solve
 from sslth.subset_sum.solvers import REGISTRY
-from sslth.subset_sum.solvers.auto import plan
+from sslth.subset_sum.solvers.auto import Step, _what_is_left, plan
 from sslth.subset_sum.solvers.auto_table import TABLE, predict_errors, predict_proofs, row_spread
 
 
@@ -24,6 +25,30 @@ def names(instance: Instance, **limits) -> list[str]:
 
 def test_few_rows_are_enumerated():
     assert names(draw_instance("nsn", 12, 5)) == ["brute_force"]
+
+
+def test_few_subsets_of_the_wanted_size_are_enumerated():
+    assert names(draw_instance("nsn", 20, 5, cardinality=5)) == ["brute_force"]
+    assert names(draw_instance("nsn", 20, 5, cardinality=18)) == ["brute_force"]
+    assert names(draw_instance("nsn", 20, 5, cardinality=10)) != ["brute_force"]
+    assert "brute_force" not in names(draw_instance("nsn", 30, 5, cardinality=2))  # it takes 24 rows
+
+
+def test_a_heuristic_goes_before_a_long_proof_for_a_tenth_of_the_time():
+    instance = draw_instance("gaussian", 56, 1)
+    seconds = predict_proofs(instance, ["meet_in_the_middle"])["meet_in_the_middle"]
+    first, second, *rest = plan(instance, Limits(time_limit=3.0 * seconds))
+    assert second.solver == "meet_in_the_middle"
+    assert first.solver == rest[-1].solver == "k_tree"
+    assert (first.share, second.share, rest[-1].share) == (0.1, 1.0, 1.0)
+    assert plan(instance, Limits(time_limit=100.0 * seconds))[0].solver == "meet_in_the_middle"
+
+
+def test_a_member_is_given_its_share_of_the_time():
+    limits = Limits(time_limit=50.0, clock=itertools.chain([0.0], itertools.repeat(8.0)).__next__)
+    assert _what_is_left(limits, 0, Step("k_tree", "", share=0.1)).time_limit == 5.0
+    assert _what_is_left(limits, 0, Step("k_tree", "")).time_limit == 42.0
+    assert _what_is_left(Limits(max_work=9), 4, Step("k_tree", "", share=0.1)).max_work == 5
 
 
 @pytest.mark.parametrize(("n", "d", "exact"), [(40, 1, "meet_in_the_middle"), (40, 2, "meet_in_the_middle")])

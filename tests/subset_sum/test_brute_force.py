@@ -10,10 +10,12 @@ from exact_cases import CASES, check_proof
 
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.instance import Instance
+from sslth.subset_sum.kernels.combinations import walk_combinations
 from sslth.subset_sum.kernels.gray_code import walk_gray_code
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import StoppedBy
 from sslth.subset_sum.solvers.brute_force import BruteForce
+from sslth.subset_sum.solvers.meet_in_the_middle import MeetInTheMiddle
 from sslth.subset_sum.verify import verify
 
 SIZES = [{}, {"cardinality": 0}, {"cardinality": 3}, {"cardinality": 6}, {"max_cardinality": 2}]
@@ -74,6 +76,44 @@ def test_an_interrupt_ends_the_search():
     limits = Limits()
     limits.interrupted.set()
     assert BruteForce()(Instance([[1.0], [2.0]], [1.25]), limits).stopped_by is StoppedBy.INTERRUPT
+
+
+@pytest.mark.parametrize("kernel", [walk_combinations, getattr(walk_combinations, "py_func", walk_combinations)])
+@pytest.mark.parametrize(("smallest", "largest"), [(0, 0), (0, 2), (3, 3), (2, 4), (6, 6)])
+def test_combinations_are_visited_once(kernel, smallest, largest):
+    """In pieces of five: all subsets of the sizes, each once, and equal rows in one way only."""
+    rows = np.array([[1], [2], [2], [2], [40], [500]], dtype=np.int64)
+    repeats = np.array([False, False, True, True, False, False])
+    seen = []
+    picks, sums = np.zeros(largest + 1, dtype=np.int64), np.zeros((largest + 1, 1), dtype=np.int64)
+    state = np.zeros(2, dtype=np.int64)
+    while state[0] >= 0:
+        errors, codes = np.zeros(64, dtype=np.int64), np.zeros((64, 2), dtype=np.int64)
+        control = np.array([0, 1 << 60, 1 << 60, 1 << 60, -1], dtype=np.int64)
+        sizes = np.array([smallest, largest], dtype=np.int64)
+        assert kernel(rows, repeats, sizes, picks, sums, state, errors, codes, control, 5) <= 5
+        for error, code in zip(errors[: control[0]].tolist(), codes[: control[0], 0].tolist(), strict=True):
+            chosen = [i for i in range(6) if code >> i & 1]
+            assert error == rows[chosen].sum()
+            seen.append(tuple(sorted(rows[chosen, 0].tolist())))
+    expected = {
+        tuple(sorted(rows[list(chosen), 0].tolist()))
+        for size in range(smallest, largest + 1)
+        for chosen in itertools.combinations(range(6), size)
+    }
+    assert len(seen) == len(expected)
+    assert set(seen) == expected
+
+
+@pytest.mark.needs_jit
+@pytest.mark.parametrize("size", [2, 5, 21])
+def test_few_sizes_take_few_visits(size):
+    instance = Instance(np.random.default_rng(1).standard_normal((24, 3)), [0.1, 0.2, 0.3], cardinality=size)
+    outcome = BruteForce()(instance, Limits())
+    assert outcome.stopped_by is StoppedBy.PROOF
+    assert outcome.work < 2**18
+    check = MeetInTheMiddle()(instance, Limits())
+    assert outcome.subset.tolist() == check.subset.tolist()
 
 
 @pytest.mark.parametrize("kernel", [walk_gray_code, getattr(walk_gray_code, "py_func", walk_gray_code)])

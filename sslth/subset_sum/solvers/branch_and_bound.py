@@ -16,7 +16,7 @@ from sslth.subset_sum.instance import FloatArray, Instance
 from sslth.subset_sum.kernels.branch_and_bound import BITS, count_bits, fill_tail, root_bound, search_tree
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import BoolArray, Outcome, StoppedBy
-from sslth.subset_sum.solvers.local_search import LocalSearch
+from sslth.subset_sum.solvers.exact_start import find_start
 
 __all__ = ["UNIT", "BoundedProblem", "BranchAndBound"]
 
@@ -216,7 +216,8 @@ class _Search:
     def run(self) -> StoppedBy | None:
         """Passes with growing bounds on the error; why the search ended, None once the last was conclusive."""
         buffer = self.buffer
-        stopped = self._find_start() or self.limits.exceeded(self.work)
+        self.work, stopped = find_start(buffer, self.limits, self.settings.moves)
+        stopped = stopped or self.limits.exceeded(self.work)
         if stopped is not None:
             return stopped
         self._bound_root()
@@ -281,35 +282,6 @@ class _Search:
         n, w = self.problem.halves.shape
         filtering = _COLUMN_COST * w + _WORD_COST * words
         return sum(2.0 ** (self.prefix - level) * filtering >= (n - level) * w for level in range(self.prefix))
-
-    def _find_start(self) -> StoppedBy | None:
-        """Offer the buffer what a short local search finds; TOLERANCE if that is enough."""
-        if self.buffer.within_tolerance is not None:
-            return StoppedBy.TOLERANCE
-        if self.limits.exceeded():
-            return None
-        left = self.limits.work_left(0)
-        limits = Limits(
-            tolerance=self.limits.tolerance,
-            time_limit=self.limits.seconds_left(),
-            max_work=None if left is None else max(1, left // 4),
-            seed=self.limits.seed,
-            clock=self.limits.clock,
-            interrupted=self.limits.interrupted,
-        )
-        outcome = LocalSearch(moves=self.settings.moves)(self.instance, limits)
-        self.work += outcome.work
-        if outcome.subset is None:
-            return None
-        subset = outcome.subset.astype(np.int64)
-        error = self.grid.error(subset)
-        if error < self.buffer.best:
-            self.buffer.incumbent = subset
-            self.buffer.control[1] = error
-        if self.buffer.meets_tolerance(subset):
-            self.buffer.within_tolerance = subset
-            return StoppedBy.TOLERANCE
-        return None
 
     def _decode(self, head: int, tail: int) -> IntArray:
         code = head | tail << self.prefix

@@ -19,6 +19,7 @@ from sslth.subset_sum.kernels.branch_and_bound import is_out_of_reach
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Outcome, StoppedBy
 from sslth.subset_sum.solvers.branch_and_bound import UNIT, BoundedProblem
+from sslth.subset_sum.solvers.exact_start import find_start
 
 __all__ = ["BranchAndMeet"]
 
@@ -37,7 +38,7 @@ class BranchAndMeet:
 
     Each choice of the long rows leaves a target for the others, a *leaf*, which `meet_in_the_middle` searches by tiles.
     Leaves come by falling density of the others' sums at that target: where there are many, small errors are found
-    early, and from then on no leaf's window is wider than the best error. The farthest leaves are ruled out by a
+    early, and no leaf's window is wider than the best error so far. The farthest leaves are ruled out by a
     direction that separates the target from all sums, as in `branch_and_bound`; others lose most of their sums to such
     directions before any is stored.
 
@@ -49,6 +50,8 @@ class BranchAndMeet:
         What one leaf may allocate.
     threads : int, optional
         All cores of the process unless given. The answer does not depend on it.
+    moves : int
+        Of the local search that comes first, where there is more than one leaf.
 
     Notes
     -----
@@ -65,6 +68,7 @@ class BranchAndMeet:
     rest: int | None = None
     memory_bytes: int = 1 << 30
     threads: int | None = None
+    moves: int = 400_000
     name: str = "branch_and_meet"
 
     def __call__(self, instance: Instance, limits: Limits) -> Outcome:
@@ -128,6 +132,10 @@ class _Search:
         buffer = self.buffer
         if buffer.within_tolerance is not None:
             return StoppedBy.TOLERANCE
+        if self.long > 0:
+            self.work, stopped = find_start(buffer, self.limits, self.settings.moves)
+            if stopped is not None:
+                return stopped
         codes = self._codes_by_promise()
         self.left = codes.size
         for code in codes.tolist():
