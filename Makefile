@@ -7,7 +7,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 # run with kernels as plain Python as well, less the tests that would take minutes
 WITHOUT_JIT := $(patsubst %,tests/subset_sum/test_%.py,brute_force meet_in_the_middle streams tiles reach count_and_solutions \
-	branch_and_bound coarse k_tree differencing local_search message_passing sign_beam sign_pursuit pursuit solve_many verify \
+	branch_and_bound branch_and_meet coarse k_tree differencing local_search message_passing sign_beam sign_pursuit pursuit solve_many verify \
 	random_weights)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -15,6 +15,7 @@ from sslth.subset_sum.draw_instance import draw_instance
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import StoppedBy
+from sslth.subset_sum.solvers import branch_and_meet
 from sslth.subset_sum.solvers.branch_and_bound import BranchAndBound
 from sslth.subset_sum.solvers.branch_and_meet import BranchAndMeet
 from sslth.subset_sum.solvers.brute_force import BruteForce
@@ -70,6 +71,19 @@ def test_it_agrees_with_other_proofs(law, n, d, size):
     assert true_error(instance, one.subset.tolist()) == true_error(instance, other.subset.tolist())
     assert one.lower_bound == other.lower_bound
     assert one.details["leaves"] + one.details["cut"] == 2 ** (n - 36)
+
+
+@pytest.mark.needs_jit
+def test_scouts_change_the_time_and_not_the_answer(monkeypatch):
+    instance = draw_instance("nsn", 40, 8, 5)
+    plain = BranchAndMeet(rest=33, threads=1)(instance, Limits())
+    monkeypatch.setattr(branch_and_meet, "_SCOUTED", 29)
+    scouted = BranchAndMeet(rest=33, threads=1)(instance, Limits())
+    assert scouted.stopped_by is StoppedBy.PROOF
+    assert scouted.subset.tolist() == plain.subset.tolist()
+    assert scouted.lower_bound == plain.lower_bound
+    assert scouted.work != plain.work
+    assert scouted.details["leaves"] + scouted.details["cut"] == 2**7
 
 
 @pytest.mark.needs_jit

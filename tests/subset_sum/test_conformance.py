@@ -22,7 +22,10 @@ from sslth.subset_sum.solve_many import solve_many
 from sslth.subset_sum.solvers import REGISTRY, make_solver
 
 NAMES = [name for name in sorted(solvers()) if REGISTRY[name].needs is None or find_spec(REGISTRY[name].needs)]
-EXACT_NAMES = ("auto", "brute_force", "meet_in_the_middle", "meet_in_the_middle_torch", "branch_and_bound", "cp_sat")
+EXACT_NAMES = (
+    *("auto", "brute_force", "meet_in_the_middle", "meet_in_the_middle_torch"),
+    *("branch_and_bound", "branch_and_meet", "cp_sat"),
+)
 EXACT = [name for name in NAMES if name in EXACT_NAMES]
 QUICK_EXACT = [name for name in EXACT if name != "cp_sat"]
 HEURISTIC = [name for name in NAMES if name not in EXACT]
@@ -31,6 +34,7 @@ LARGEST_N = {  # above it a solver may refuse
     "meet_in_the_middle": 50,
     "meet_in_the_middle_torch": 50,
     "branch_and_bound": 64,
+    "branch_and_meet": 62,
 }
 LARGEST_D = {"differencing": 1, "k_tree": 16}
 SIZELESS = ("differencing",)  # these may refuse a wanted number of rows
