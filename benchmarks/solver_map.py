@@ -53,7 +53,7 @@ def main() -> None:
             seen.add(solver)
             x, y = widths.index(n), dimensions.index(d)
             axis.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=_COLOURS[solver]))
-            ink = "white" if solver == "meet_in_the_middle" else "black"
+            ink = "white" if solver in ("meet_in_the_middle", "branch_and_meet") else "black"
             axis.text(x, y, label, ha="center", va="center", fontsize=8.5, color=ink)
         axis.set(xlim=(-0.6, len(widths) - 0.4), ylim=(-0.6, len(dimensions) - 0.4), title=_TITLES[law, sized])
         axis.set_xticks(range(len(widths)), [f"{n:,}" for n in widths])

@@ -155,5 +155,5 @@ def test_memory_decides_how_many_rows_are_branched_on():
     small = BranchAndMeet(memory_bytes=8_000_000, threads=1)(instance, Limits())
     large = BranchAndMeet(threads=1)(instance, Limits())
     assert small.details["leaves"] + small.details["cut"] > 1
-    assert large.details["leaves"] == 1
+    assert "leaves" not in large.details  # nothing to branch on: plain meet in the middle
     assert small.subset.tolist() == large.subset.tolist()

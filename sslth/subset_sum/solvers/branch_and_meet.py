@@ -20,6 +20,7 @@ from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import Outcome, StoppedBy
 from sslth.subset_sum.solvers.branch_and_bound import UNIT, BoundedProblem
 from sslth.subset_sum.solvers.exact_start import find_start
+from sslth.subset_sum.solvers.meet_in_the_middle import MeetInTheMiddle
 
 __all__ = ["BranchAndMeet"]
 
@@ -53,13 +54,14 @@ class BranchAndMeet:
     threads : int, optional
         All cores of the process unless given. The answer does not depend on it.
     moves : int
-        Of the local search that comes first, where there is more than one leaf.
+        Of the local search that comes first.
 
     Notes
     -----
     Cost 2^(n - rest) leaves of O(2^(rest / 2)) time, less those that are cut, and 2^(rest / 2) times up to 48 bytes.
-    Anytime: the best subset so far is returned at a limit, without a bound. It fails for d below 4 or so, where
-    `meet_in_the_middle` streams larger halves, and for d from 16 on, where `branch_and_bound` cuts earlier.
+    Where there is nothing to branch on it is `meet_in_the_middle`. Anytime: the best subset so far is returned at a
+    limit, without a bound. It fails for d below 4 or so, where `meet_in_the_middle` streams larger halves, and for d
+    from 16 on, where `branch_and_bound` cuts earlier.
 
     Examples
     --------
@@ -87,6 +89,8 @@ class BranchAndMeet:
                 ' use solver="auto" for a subset without proof'
             )
         search = _Search(instance, limits, self)
+        if search.long == 0:
+            return MeetInTheMiddle(self.memory_bytes, self.threads)(instance, limits)
         stopped = search.run()
         buffer, grid = search.buffer, search.grid
         proven = buffer.best if stopped is None else grid.floor
@@ -136,10 +140,9 @@ class _Search:
         buffer = self.buffer
         if buffer.within_tolerance is not None:
             return StoppedBy.TOLERANCE
-        if self.long > 0:
-            self.work, stopped = find_start(buffer, self.limits, self.settings.moves)
-            if stopped is not None:
-                return stopped
+        self.work, stopped = find_start(buffer, self.limits, self.settings.moves)
+        if stopped is not None:
+            return stopped
         codes = self._by_promise(np.arange(1 << self.long, dtype=np.int64))
         stopped = self._scout(codes[0]) if codes.size and self.others.size > _SCOUTED else None
         if stopped is not None:
