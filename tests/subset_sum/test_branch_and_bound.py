@@ -10,6 +10,7 @@ from exact_cases import CASES, check_proof, true_error
 from scipy.optimize import linprog
 
 from sslth.errors import InvalidInputError
+from sslth.subset_sum.draw_instance import draw_instance
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.branch_and_bound import (
     count_bits,
@@ -20,6 +21,7 @@ from sslth.subset_sum.kernels.branch_and_bound import (
 )
 from sslth.subset_sum.limits import Limits
 from sslth.subset_sum.solution import StoppedBy
+from sslth.subset_sum.solvers import branch_and_bound
 from sslth.subset_sum.solvers.branch_and_bound import BranchAndBound
 from sslth.subset_sum.solvers.brute_force import BruteForce
 from sslth.subset_sum.solvers.meet_in_the_middle import MeetInTheMiddle
@@ -211,3 +213,19 @@ def test_the_filter_keeps_every_tail_within_the_limits(levels, width):
         assert near <= kept
         dropped += 100 - len(kept)
     assert dropped > 0 or levels == 1 or width == 50.0
+
+
+@pytest.mark.needs_jit
+@pytest.mark.parametrize("size", [None, 5])
+def test_the_short_walk_and_the_long_one_agree(size, monkeypatch):
+    """With a short walk that is enough, with one that is cut off, and without any."""
+    for seed in range(6):
+        instance = draw_instance("nsn", 22, 12 + 10 * seed, seed, cardinality=size)
+        outcomes = []
+        for entries in (10**9, 2_000, 0):
+            monkeypatch.setattr(branch_and_bound, "_SHORT_ENTRIES", entries)
+            outcomes.append(BranchAndBound()(instance, Limits()))
+        assert all(outcome.stopped_by is StoppedBy.PROOF for outcome in outcomes)
+        assert len({tuple(outcome.subset.tolist()) for outcome in outcomes}) == 1
+        assert len({outcome.lower_bound for outcome in outcomes}) == 1
+        assert outcomes[0].work != outcomes[2].work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -31,6 +31,7 @@ _COLUMN_COST, _WORD_COST = 0.25, 0.6  # of filtering a tail, measured; one entry
 _MOST_TAIL_BYTES = 64 << 20
 _SHARES_OF_GAP = (0.25, 0.5, 0.75)  # between the root's bound and the first subset: bounds of the passes but the last
 _ROOT_SWEEPS, _ROOT_ROUNDS = 100, 20
+_SHORT_TAIL, _SHORT_ENTRIES = 6, 6_000_000  # of the walk that comes before anything that takes long: up to 5 ms
 
 
 @dataclass(frozen=True)
@@ -216,11 +217,19 @@ class _Search:
     def run(self) -> StoppedBy | None:
         """Passes with growing bounds on the error; why the search ended, None once the last was conclusive."""
         buffer = self.buffer
-        self.work, stopped = find_start(buffer, self.limits, self.settings.moves)
-        stopped = stopped or self.limits.exceeded(self.work)
+        if buffer.within_tolerance is not None:
+            return StoppedBy.TOLERANCE
+        stopped = self.limits.exceeded()
         if stopped is not None:
             return stopped
         self._bound_root()
+        if self._is_quickly_proved():
+            return None
+        work, stopped = find_start(buffer, self.limits, self.settings.moves)
+        self.work += work
+        stopped = stopped or self.limits.exceeded(self.work)
+        if stopped is not None:
+            return stopped
         self.tail = _Tail.of(self.problem, self.prefix, self.settings.levels)
         least, gap = self.proven, max(0, buffer.best - self.proven)
         shares = iter(_SHARES_OF_GAP)
@@ -240,8 +249,26 @@ class _Search:
         self.proven = buffer.best
         return None
 
-    def _pass(self, bound: int) -> StoppedBy | None:
-        """Walk the whole tree for errors up to the bound; the limit that ended it."""
+    def _is_quickly_proved(self) -> bool:
+        """Whether a short walk is enough; where a subset that is quick to find is best, as the empty one often is.
+
+        It has a tail of few rows: local search and bitsets of 2^14 choices take some 60 to 100 ms at d = 144.
+        """
+        if self.limits.tolerance is not None or self.settings.tail_rows <= _SHORT_TAIL:
+            return False
+        short = _Search(self.instance, self.grid, replace(self.settings, tail_rows=_SHORT_TAIL), self.limits)
+        short.proven = self.proven
+        short.tail = _Tail.of(short.problem, short.prefix, self.settings.levels)
+        stopped = short._pass(short.buffer.conclusive_bound, _SHORT_ENTRIES // (short.problem.centre.size + 50))
+        self.work += short.work
+        if stopped is not None or short.state[0] >= 0 or short.buffer.overflowed_at is not None:
+            return False
+        self.buffer, self.proven = short.buffer, short.buffer.best
+        self.passes, self.state = short.passes, short.state
+        return True
+
+    def _pass(self, bound: int, most: int | None = None) -> StoppedBy | None:
+        """Walk the whole tree, or up to `most` units of work, for errors up to the bound; the limit that ended it."""
         buffer, problem, tail = self.buffer, self.problem, self.tail
         buffer.start_pass(bound)
         self.passes += 1
@@ -250,7 +277,9 @@ class _Search:
         mask = np.zeros(tail.bits.shape[2], dtype=np.int64)
         bounded = self._levels_worth_bounding(mask.size)
         chunk = max(1, _ENTRIES_A_CHUNK // (problem.centre.size + 50))
-        while self.state[0] >= 0 and buffer.conclusive_bound >= self.proven:
+        until = math.inf if most is None else self.work + most
+        chunk = chunk if most is None else min(chunk, most)
+        while self.state[0] >= 0 and buffer.conclusive_bound >= self.proven and self.work < until:
             stopped = self.limits.exceeded(self.work)
             if stopped is not None:
                 return stopped
