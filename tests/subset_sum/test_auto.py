@@ -44,6 +44,16 @@ def test_a_heuristic_goes_before_a_long_proof_for_a_tenth_of_the_time():
     assert plan(instance, Limits(time_limit=100.0 * seconds))[0].solver == "meet_in_the_middle"
 
 
+@pytest.mark.parametrize(("n", "d"), [(20_000, 576), (1000, 144), (60, 4), (300, 20)])
+def test_only_the_last_heuristic_gets_all_the_time(n, d):
+    """Local search goes on for as long as it is let: before the best heuristic it gets its share and no more."""
+    steps = plan(draw_instance("nsn", n, d), Limits(time_limit=10.0))
+    assert all(
+        step.share <= 0.15 for step in steps[:-1] if step.solver not in ("meet_in_the_middle", "branch_and_bound")
+    )
+    assert steps[-1].share == 1.0
+
+
 def test_a_member_is_given_its_share_of_the_time():
     limits = Limits(time_limit=50.0, clock=itertools.chain([0.0], itertools.repeat(8.0)).__next__)
     assert _what_is_left(limits, 0, Step("k_tree", "", share=0.1)).time_limit == 5.0

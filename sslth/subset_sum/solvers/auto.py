@@ -30,7 +30,7 @@ _WARM_UP = 0.05  # a heuristic goes before a proof that takes this share of the 
 _FIRST_SHARE = 0.1  # of the time limit, for that heuristic: proofs may take longer than predicted, and leave nothing
 _RIVALS = 3  # heuristics that run
 _RIVAL_RATIO = 3.0  # how much worse than the best one they may be predicted to be
-_RIVAL_SHARE = 0.15  # of the time limit, that a heuristic before the best one may take
+_RIVAL_SHARE = 0.15  # of the time limit, that a heuristic before the best one may be predicted to take, and is given
 _NO_MORE = 0.95  # if ten times the time was worth less than this, the rest of the time is not spent
 _LARGEST_RELAXATION = 40_000  # entries, for the bound by linear programming
 _RELAXATION_SHARE = 0.1  # of the time limit
@@ -134,7 +134,8 @@ def _heuristic_steps(instance: Instance, limits: Limits, names: list[str]) -> It
     patience = _PATIENCE if limits.time_limit is None else limits.time_limit
     rivals = [p for p in others if p.ratio <= _RIVAL_RATIO * best.ratio and p.seconds <= _RIVAL_SHARE * patience]
     for rival in sorted(rivals[: _RIVALS - 1], key=lambda p: p.seconds):
-        yield Step(rival.solver, f"{rival.ratio / best.ratio:.2g} times the best error in {rival.seconds:.2g} s")
+        reason = f"{rival.ratio / best.ratio:.2g} times the best error in {rival.seconds:.2g} s"
+        yield Step(rival.solver, reason, _RIVAL_SHARE)
     more = "; more time helps" if best.gain < _NO_MORE else ""
     yield Step(best.solver, f"the smallest error where n, d and the rows were alike, {best.seconds:.2g} s{more}")
 
