@@ -47,7 +47,7 @@ class BranchAndBound:
 
     All choices among the last rows stand in bitsets, one for each column and threshold; a few intersections leave
     those that may be near the target. They are compared as integers, near-ties within the rounding of the grid exactly.
-    Directions are found in float64 and must separate by more than float64 can err. A short walk from a quick subset comes
+    Directions are found in float64 and must separate by more than float64 can err. A short walk from a quick subset is
     first, in case that is the best; then a `local_search`, and passes whose bound on the error grows, each of which
     proves its bound or finds something better.
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from sslth.errors import InvalidInputError
 from sslth.subset_sum.candidate_buffer import CandidateBuffer
 from sslth.subset_sum.exact.choose import readable_size
-from sslth.subset_sum.exact.problem import HalvedProblem
+from sslth.subset_sum.exact.leaf import MOST_ROWS, Leaf, LeafBuffer, rows_of
 from sslth.subset_sum.exact.streams import available_cores
 from sslth.subset_sum.exact.tiles import TileJoin, tile_bytes
-from sslth.subset_sum.fixed_point import UNREACHABLE, FixedPoint, to_fixed_point
+from sslth.subset_sum.fixed_point import to_fixed_point
 from sslth.subset_sum.instance import Instance
 from sslth.subset_sum.kernels.branch_and_bound import is_out_of_reach
 from sslth.subset_sum.limits import Limits
@@ -26,7 +26,6 @@ __all__ = ["BranchAndMeet"]
 
 IntArray = npt.NDArray[np.int64]
 
-_LARGEST_N = 62  # the rows of a candidate are the bits of one number
 _MOST_REST = 48
 # Rows of the leaves that are looked into first, and how many, .2 to .5 s; where fewer rows are long it does not pay.
 _SCOUTED, _SCOUTS, _WORTH_SCOUTING = 40, 16, 6
@@ -83,9 +82,9 @@ class BranchAndMeet:
         InvalidInputError
             If the instance has more than 62 rows, or a leaf does not fit into `memory_bytes`.
         """
-        if instance.n > _LARGEST_N:
+        if instance.n > MOST_ROWS:
             raise InvalidInputError(
-                f"branch_and_meet takes at most {_LARGEST_N} rows, but the instance has {instance.n};"
+                f"branch_and_meet takes at most {MOST_ROWS} rows, but the instance has {instance.n};"
                 ' use solver="auto" for a subset without proof'
             )
         search = _Search(instance, limits, self)
@@ -132,7 +131,7 @@ class _Search:
         rest = _fitting(instance.d, settings.memory_bytes, self.threads) if settings.rest is None else settings.rest
         self.long = max(0, self.bounded.order.size - rest)  # zero rows are in no order
         self.others = np.sort(self.bounded.order[self.long :])
-        self.buffer = buffer or CandidateBuffer(instance, self.grid, limits, _rows_of)
+        self.buffer = buffer or CandidateBuffer(instance, self.grid, limits, rows_of)
         self.work = self.leaves = self.cut = self.left = 0
 
     def run(self) -> StoppedBy | None:
@@ -198,7 +197,7 @@ class _Search:
         used = spreads > 0.0
         return codes[np.argsort(((centres[:, used] / spreads[used]) ** 2).sum(axis=1), kind="stable")]
 
-    def _leaf(self, code: int) -> _Leaf | None:
+    def _leaf(self, code: int) -> Leaf | None:
         """What is left to decide; None if it cannot reach the best error."""
         bounded, grid = self.bounded, self.grid
         signs = np.zeros(bounded.order.size)
@@ -214,9 +213,9 @@ class _Search:
         if outside:
             return None
         chosen = bounded.order[: self.long][(code >> np.arange(self.long)) & 1 == 1]
-        return _Leaf.of(self.instance, grid, self.others, chosen)
+        return Leaf.of(self.instance, grid, self.others, chosen)
 
-    def _search_leaf(self, leaf: _Leaf) -> StoppedBy | None:
+    def _search_leaf(self, leaf: Leaf) -> StoppedBy | None:
         """Offer the buffer whatever is not above the best error; why it was stopped, or None."""
         join = TileJoin(leaf.problem, self._limits_left(), self.threads)
         if join.bytes_needed() > self.settings.memory_bytes or not join.fits_codes():
@@ -225,7 +224,7 @@ class _Search:
                 f" {readable_size(self.settings.memory_bytes)}; give it more memory_bytes, or a smaller rest"
             )
         stopped = join.build()
-        buffer = _LeafBuffer(self.buffer, leaf, join)
+        buffer = LeafBuffer(self.buffer, leaf, join)
         window = join.model.window(_FEW_HITS, leaf.problem.expected_error(0)[0])
         growth = _GROWTH ** (1.0 / self.instance.d)
         while stopped is None:
@@ -244,80 +243,3 @@ class _Search:
             self.limits.norm, self.limits.clock, self.limits.interrupted,
         )  # fmt: skip
         return left
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    """A choice of the long rows: the problem that it leaves, and how its rows are numbered in the instance."""
-
-    problem: HalvedProblem
-    others: IntArray
-    chosen: IntArray
-
-    @classmethod
-    def of(cls, instance: Instance, grid: FixedPoint, others: IntArray, chosen: IntArray) -> _Leaf:
-        smallest = max(0, instance.smallest_size - chosen.size)
-        largest = min(others.size, instance.largest_size - chosen.size)
-        exact = instance.cardinality is not None
-        rest = Instance(
-            instance.samples[others],
-            instance.target,
-            cardinality=smallest if exact else None,
-            max_cardinality=None if exact or instance.max_cardinality is None else largest,
-        )
-        target = grid.target - grid.rows[chosen].sum(axis=0)
-        return cls(
-            HalvedProblem.of(rest, FixedPoint(grid.rows[others], target, grid.exponent, grid.slack, 0)), others, chosen
-        )
-
-    def rows(self, subset: IntArray) -> IntArray:
-        """The rows of the instance of a subset of the leaf's."""
-        return np.sort(np.concatenate([self.chosen, self.others[subset]]))
-
-
-class _LeafBuffer:
-    """The search's buffer as a leaf's join sees it: matches are translated into bits of rows of the instance."""
-
-    def __init__(self, buffer: CandidateBuffer, leaf: _Leaf, join: TileJoin) -> None:
-        self.whole, self.leaf, self.join = buffer, leaf, join
-        self.errors, self.codes, self.control = buffer.errors, buffer.codes, buffer.control
-        self.overflowed_at, self.within_tolerance = buffer.overflowed_at, buffer.within_tolerance
-
-    @property
-    def best(self) -> int:
-        return self.whole.best
-
-    @property
-    def conclusive_bound(self) -> int:
-        return self.whole.conclusive_bound
-
-    @property
-    def is_settled(self) -> bool:
-        return self.whole.is_settled
-
-    def start_pass(self, bound: int) -> None:
-        """The candidates of other leaves stay."""
-        self.control[3] = min(bound, UNREACHABLE)
-
-    def settle(self) -> None:
-        """Matches come by `absorb` alone."""
-
-    def absorb(self, errors: IntArray, codes: IntArray) -> None:
-        """Translate what may still be a minimiser, and hand it on."""
-        if errors.size == 0:
-            return
-        near = errors <= min(self.best, int(errors.min())) + max(0, int(self.control[2]))
-        bits = [_bits_of(self.leaf.rows(self.join.decode(*code))) for code in codes[near].tolist()]
-        self.whole.absorb(errors[near], np.array(bits, dtype=np.int64).reshape(-1, 2))
-        self.overflowed_at, self.within_tolerance = self.whole.overflowed_at, self.whole.within_tolerance
-
-    def meets_tolerance(self, subset: IntArray) -> bool:
-        return self.whole.meets_tolerance(self.leaf.rows(subset))
-
-
-def _bits_of(rows: IntArray) -> tuple[int, int]:
-    return sum(1 << int(row) for row in rows), 0
-
-
-def _rows_of(bits: int, _: int) -> IntArray:
-    return np.flatnonzero((bits >> np.arange(_LARGEST_N + 1)) & 1).astype(np.int64)
